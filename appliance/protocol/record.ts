@@ -25,7 +25,7 @@ export const FORMAT_VERSION = 1
 export const RECORD_BYTES_MAX = RECORD_HEADER_BYTES + CLEAR_BYTES_MAX + SEALED_BYTES_MAX
 
 /** 16 and above are made by the archive itself and never cross the wire. */
-export const KIND = { block: 1, page: 2, snapshot: 3, tombstone: 4, custody: 5, segmentHeader: 16, segmentFooter: 17 } as const
+export const KIND = { block: 1, page: 2, snapshot: 3, tombstone: 4, custody: 5, segmentHeader: 16, segmentFooter: 17, segmentMark: 18 } as const
 export type Kind = (typeof KIND)[keyof typeof KIND]
 const KINDS: ReadonlySet<number> = new Set(Object.values(KIND))
 

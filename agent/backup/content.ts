@@ -1,0 +1,246 @@
+// Reads files into slots and cuts them into blocks. Small files run together into a pack in the order in which they
+// come; a pack ends where the content hash of a file says so (in proportion to the file's size, about every
+// PACK_BYTES_AIM), so that the same files make the same blocks again, and a small file is never cut in two.
+// Large files are cut alone, by content (FastCDC). A file is compared with its state before it was read; one that
+// changed meanwhile is read again, and if it goes on changing it is stored as last read, and reported.
+import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs'
+import { createChunker } from '#format/chunker.ts'
+import { hashContent, startExtentsHash } from '#format/content-hash.ts'
+import type { ArchiveKeys } from '#format/keys.ts'
+import { systemPath } from '#filesystem/system-path.ts'
+import { BLOCK_BYTES_MAX, SMALL_FILE_BYTES } from '#protocol/limits.ts'
+import { KIND } from '#protocol/record.ts'
+import type { Cache, Place } from './cache.ts'
+import type { PendingExtent, Source } from './pending-entry.ts'
+import type { Sending } from './sending.ts'
+import { createSlots, SLOT_BYTES, SLOTS, type Slot } from './slots.ts'
+
+/** The length at which packs end on average, and below which they never do. */
+const PACK_BYTES_AIM = 1024 * 1024
+const PACK_BYTES_MIN = 256 * 1024
+/** Shorter files are not looked up by their hash: a reference costs more than it saves. */
+const PLACE_BYTES_MIN = 2048
+/** How often a file that changes while it is read is read at most; large ones once. */
+const READS_MAX = 3
+const REREAD_BYTES_MAX = 64 * 1024 * 1024
+const NOTHING = Buffer.alloc(0)
+
+export type ReadContent = {
+  readonly extents: PendingExtent[]
+  readonly content: Buffer | undefined
+  readonly stats: BigIntStats
+  /** In bytes, of what was read and its holes. */
+  readonly size: number
+  readonly holes: Hole[] | undefined
+  /** It changed while it was read, every time: what is stored is what was read last. */
+  readonly isUnstable: boolean
+}
+type Hole = [offset: number, length: number]
+type Pack = { readonly slot: Slot; readonly start: number; used: number; source: Source; places: { hash: Buffer; offset: number; length: number }[] }
+
+export type ContentOptions = {
+  readonly keys: ArchiveKeys
+  readonly cache: Cache
+  readonly sending: Sending
+  readonly isDistrustful: boolean
+  /** Places of a closed pack, to be remembered once its ordinal is durable. */
+  readonly onPlaces: (ordinal: number, places: { hash: Buffer; place: Place }[]) => void
+  /** The data regions of a file that is open, or undefined if it has no holes. */
+  readonly holesOf: (fd: number, stats: BigIntStats) => Hole[] | undefined
+}
+
+export function createContent(options: ContentOptions) {
+  const { keys, cache, sending } = options
+  const chunker = createChunker(keys.chunk, SLOTS * SLOT_BYTES)
+  const memory = chunker.memory
+  const slots = createSlots()
+  const pending = new Map<string, { source: Source; offset: number; length: number }>()
+  const counts = { read_bytes: 0 }
+  let pack: Pack | undefined
+
+  const takeSlot = async (): Promise<Slot> => {
+    await sending.room()
+    return slots.take()
+  }
+
+  const closePack = (): void => {
+    const closing = pack
+    pack = undefined
+    if (!closing) return
+    if (closing.used === 0) {
+      slots.release(closing.slot)
+      return
+    }
+    const { id, ordinal } = sending.put(KIND.block, memory.subarray(closing.start, closing.start + closing.used), NOTHING, () => slots.release(closing.slot))
+    closing.source.id = id
+    options.onPlaces(ordinal, closing.places.map(({ hash, offset, length }) => ({ hash, place: { block: id, offset, length } })))
+  }
+
+  /** A pack with room for `length` more bytes; a new one begins in the same slot if a whole block still fits. */
+  const packFor = async (length: number): Promise<Pack> => {
+    if (pack && pack.used + length <= BLOCK_BYTES_MAX) return pack
+    closePack()
+    const slot = await takeSlot()
+    pack = { slot, start: slot.start, used: 0, source: { id: undefined }, places: [] }
+    return pack
+  }
+
+  const known = (hash: Buffer): PendingExtent | undefined => {
+    const name = hash.toString('latin1', 0, 16)
+    const here = pending.get(name)
+    if (here) return here
+    const place = options.isDistrustful ? undefined : cache.place(hash)
+    return place && { block: place.block, offset: place.offset, length: place.length }
+  }
+
+  /** Whether a pack ends behind a file: with probability length / PACK_BYTES_AIM, decided by its content. */
+  const endsPack = (hash: Buffer, length: number, used: number): boolean => used >= PACK_BYTES_MIN && hash.readUInt32LE(0) < (length / PACK_BYTES_AIM) * 2 ** 32
+
+  const readSmall = async (fd: number, regions: readonly Hole[], length: number): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
+    // One byte more than expected is asked for, so that growth is seen.
+    const into = await packFor(length + 1)
+    const at = into.start + into.used
+    let read_bytes = 0
+    for (const [offset, region_bytes] of regions) {
+      const growth_bytes = region_bytes === length ? 1 : 0
+      read_bytes += readFully(fd, at + read_bytes, region_bytes, growth_bytes, offset)
+    }
+    counts.read_bytes += read_bytes
+    // Nothing, or grown out of the small ones meanwhile: read again as what it is now.
+    if (read_bytes === 0 || read_bytes >= SMALL_FILE_BYTES) return { extents: [], content: NOTHING, read_bytes }
+    const bytes = memory.subarray(at, at + read_bytes)
+    const hash = hashContent(keys, bytes)
+    const isWorthKnowing = read_bytes >= PLACE_BYTES_MIN
+    const place = isWorthKnowing ? known(hash) : undefined
+    if (place) return { extents: [place], content: hash, read_bytes }
+    const extent = { source: into.source, offset: into.used, length: read_bytes }
+    into.used += read_bytes
+    if (isWorthKnowing) {
+      pending.set(hash.toString('latin1', 0, 16), extent)
+      into.places.push({ hash, offset: extent.offset, length: read_bytes })
+    }
+    if (endsPack(hash, read_bytes, into.used)) closePack()
+    return { extents: [extent], content: hash, read_bytes }
+  }
+
+  /** Reads `length` bytes, in one call as a rule; more than that (up to `surplus`) only if the file has grown. */
+  const readFully = (fd: number, at: number, length: number, surplus: number, position: number): number => {
+    let read_bytes = 0
+    while (read_bytes < length || (length === 0 && surplus > 0 && read_bytes === 0)) {
+      const n = readSync(fd, memory, at + read_bytes, length + surplus - read_bytes, position + read_bytes)
+      if (n === 0) break
+      read_bytes += n
+    }
+    return read_bytes
+  }
+
+  const readLarge = async (fd: number, regions: readonly Hole[]): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
+    const extents: PendingExtent[] = []
+    const hash = startExtentsHash(keys)
+    let slot = await takeSlot()
+    let begin = 0
+    let filled = 0
+    let read_bytes = 0
+    let region = 0
+    let inRegion = 0
+    let isEnd = false
+    try {
+      for (;;) {
+        while (!isEnd && filled < SLOT_BYTES) {
+          const [offset, region_bytes] = regions[region] ?? [0, 0]
+          const n = region < regions.length ? readSync(fd, memory, slot.start + filled, Math.min(SLOT_BYTES - filled, region_bytes - inRegion), offset + inRegion) : 0
+          filled += n
+          inRegion += n
+          read_bytes += n
+          counts.read_bytes += n
+          if (n === 0 || inRegion === region_bytes) {
+            region++
+            inRegion = 0
+            isEnd = region >= regions.length
+          }
+        }
+        while (begin < filled && (isEnd || filled - begin >= BLOCK_BYTES_MAX)) {
+          const length = chunker.nextCut(slot.start + begin, filled - begin, isEnd)
+          const held = slot
+          slots.hold(held)
+          const { id } = sending.put(KIND.block, memory.subarray(slot.start + begin, slot.start + begin + length), NOTHING, () => slots.release(held))
+          extents.push({ block: id, offset: 0, length })
+          hash.add(id, 0, length)
+          begin += length
+        }
+        if (isEnd && begin === filled) break
+        const from = slot
+        const next = await takeSlot()
+        memory.copyWithin(next.start, from.start + begin, from.start + filled)
+        filled -= begin
+        begin = 0
+        slot = next
+        slots.release(from)
+      }
+    } finally {
+      slots.release(slot)
+    }
+    return { extents, content: hash.digest(), read_bytes }
+  }
+
+  return {
+    counts,
+    closePack,
+    /** These places are durable now: the cache knows them. */
+    forgetPending(places: readonly { hash: Buffer }[]): void {
+      for (const { hash } of places) pending.delete(hash.toString('latin1', 0, 16))
+    },
+    /**
+     * Reads one regular file.
+     *
+     * @param before  its state at the scan
+     * @throws NodeJS.ErrnoException if it can't be read; an Error with code VANISHED if it is another file now
+     */
+    async read(path: string, before: BigIntStats): Promise<ReadContent> {
+      const fd = openSync(systemPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+      try {
+        let stats = before
+        for (let reads = 1; ; reads++) {
+          const length = Number(stats.size)
+          const holes = stats.blocks * 512n < stats.size ? options.holesOf(fd, stats) : undefined
+          const regions = holes ? dataRegions(holes, length) : [[0, length] as Hole]
+          const data_bytes = holes ? regions.reduce((sum, [, region_bytes]) => sum + region_bytes, 0) : length
+          const got = data_bytes < SMALL_FILE_BYTES ? await readSmall(fd, regions, data_bytes) : await readLarge(fd, regions)
+          const after = fstatSync(fd, { bigint: true })
+          if (after.ino !== before.ino || !after.isFile()) throw Object.assign(new Error('replaced'), { code: 'VANISHED' })
+          const isSame = got.read_bytes === data_bytes && after.size === stats.size && after.mtimeNs === stats.mtimeNs && after.ctimeNs === stats.ctimeNs
+          if (!isSame && got.read_bytes >= SMALL_FILE_BYTES !== data_bytes >= SMALL_FILE_BYTES) {
+            // It crossed the border between small and large files: what was read has the other kind's hash.
+            if (reads >= READS_MAX) throw Object.assign(new Error('it changes size faster than it can be read'), { code: 'CHANGED' })
+            stats = after
+            continue
+          }
+          if (isSame) return { ...found(got), size: length, stats, holes, isUnstable: false }
+          if (reads >= READS_MAX || length > REREAD_BYTES_MAX) {
+            if (holes && got.read_bytes !== data_bytes) throw Object.assign(new Error('a sparse file shrank while it was read'), { code: 'CHANGED' })
+            return { ...found(got), size: holes ? length : got.read_bytes, stats, holes, isUnstable: true }
+          }
+          stats = after
+        }
+      } finally {
+        closeSync(fd)
+      }
+    },
+  }
+}
+
+const found = ({ extents, content, read_bytes }: { extents: PendingExtent[]; content: Buffer; read_bytes: number }): Pick<ReadContent, 'extents' | 'content'> => ({ extents, content: read_bytes > 0 ? content : undefined })
+
+/** What lies between the holes of a file. */
+function dataRegions(holes: readonly Hole[], length: number): Hole[] {
+  const regions: Hole[] = []
+  let at = 0
+  for (const [offset, hole_bytes] of holes) {
+    if (offset > at) regions.push([at, offset - at])
+    at = offset + hole_bytes
+  }
+  if (at < length) regions.push([at, length - at])
+  return regions
+}
+
+export type Content = ReturnType<typeof createContent>

@@ -1,0 +1,45 @@
+// What the backup's two threads say to one another. The reader thread has the key, and does all that touches files
+// and content; the main thread has the connection. Only sealed records, opaque ids and counts cross between them.
+import type { Unreadable } from './unreadable.ts'
+
+export type BackupWork = {
+  readonly home: string
+  readonly archive: string
+  readonly paths: readonly string[]
+  readonly excludes: readonly string[]
+  readonly oneFileSystem: boolean
+  readonly hostname: string
+  readonly agentVersion: string
+  readonly compressionLevel: number
+  readonly isDryRun: boolean
+  /** The newest snapshot of the archive, as hex, and its sequence. */
+  readonly head: { readonly snapshot: string; readonly sequence: number } | null
+  /** No record is stored yet, so none needs to be asked about. */
+  readonly isArchiveEmpty: boolean
+  /** Reads every file again and asks about every block: after the storage node said that records are missing. */
+  readonly isDistrustful: boolean
+}
+
+export type BackupCounts = {
+  files: number
+  directories: number
+  others: number
+  changed_files: number
+  read_bytes: number
+  new_blocks: number
+  reused_pages: number
+  new_pages: number
+}
+
+export type FromReader =
+  | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
+  | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }
+  | { readonly kind: 'record'; readonly ordinal: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'commit'; readonly call: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'progress'; readonly counts: BackupCounts; readonly path: string }
+  | { readonly kind: 'unreadable'; readonly item: Unreadable }
+  | { readonly kind: 'done'; readonly counts: BackupCounts; readonly snapshot: string; readonly sequence: number }
+
+export type ToReader =
+  | { readonly kind: 'answer'; readonly call: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'acknowledged'; readonly ordinals: readonly number[] }

@@ -1,0 +1,61 @@
+// The reader thread: scans, compares with the last snapshot, reads what changed, and makes records of it.
+// It holds the key, in secure memory, and wipes it at its end. See messages.ts for what leaves it.
+import { parentPort, workerData } from 'node:worker_threads'
+import { openAuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
+import { decodeKeyRing, deriveArchiveKeys, wipeSecureBuffer } from '#format/keys.ts'
+import { fault as siteFault } from '#site/errors.ts'
+import { openCache } from './cache.ts'
+import type { BackupWork, FromReader, ToReader } from './messages.ts'
+import { runReader } from './run-reader.ts'
+
+const port = parentPort
+if (!port) throw new Error('reader.ts runs as a worker thread only')
+
+const calls = new Map<number, (bytes: Uint8Array) => void>()
+let lastCall = 0
+let onAcknowledged: (ordinals: readonly number[]) => void = () => {}
+const post = (message: FromReader, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
+const call = (message: { kind: 'ask'; ids: Uint8Array } | { kind: 'fetch'; id: Uint8Array } | { kind: 'commit'; bytes: Uint8Array }): Promise<Buffer> =>
+  new Promise(resolve => {
+    calls.set(++lastCall, bytes => resolve(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)))
+    post({ ...message, call: lastCall })
+  })
+
+port.on('message', (message: ToReader) => {
+  if (message.kind === 'acknowledged') onAcknowledged(message.ordinals)
+  else {
+    calls.get(message.call)?.(message.bytes)
+    calls.delete(message.call)
+  }
+})
+
+const work = workerData as BackupWork
+const storage = await openAuthorizedStorage(work.home)
+const encoded = await storage.get('user-key-ring')
+if (!encoded) throw siteFault('NOT_PAIRED')
+const ring = decodeKeyRing(encoded)
+wipeSecureBuffer(encoded)
+await storage.close()
+const keys = deriveArchiveKeys(ring, work.archive)
+const cache = await openCache(work.home, work.archive)
+try {
+  const result = await runReader(work, keys, cache, {
+    ask: ids => call({ kind: 'ask', ids }),
+    fetch: id => call({ kind: 'fetch', id }),
+    commit: async bytes => {
+      await call({ kind: 'commit', bytes })
+    },
+    send: (ordinal, record) => post({ kind: 'record', ordinal, bytes: record }, [record.buffer as ArrayBuffer]),
+    progress: (counts, path) => post({ kind: 'progress', counts, path }),
+    unreadable: item => post({ kind: 'unreadable', item }),
+    onAcknowledged: listener => {
+      onAcknowledged = listener
+    },
+  })
+  post({ kind: 'done', ...result })
+} finally {
+  keys.wipe()
+  ring.wipe()
+  await cache.close()
+  port.close()
+}

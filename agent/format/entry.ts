@@ -1,0 +1,31 @@
+// One file, directory, link or node as a page keeps it. Paths, names and targets are byte strings: one character is one byte.
+
+export type Entry = {
+  /** Byte string without a leading '/'. */
+  path: string
+  /** The whole st_mode: type and permissions. */
+  mode: number
+  uid: number
+  gid: number
+  /** Of the whole file, in bytes, also in a continuation. */
+  size: number
+  mtime_ns: bigint
+  ctime_ns: bigint
+  ino: bigint
+  dev: bigint
+  nlink: number
+  /** Keyed hash of the content, content-hash.ts. */
+  content?: Buffer
+  /** Together, in order, the content without its holes. */
+  extents: { block: Buffer; offset: number; length: number }[]
+  target?: string
+  rdev?: [number, number]
+  xattrs?: [string, Buffer][]
+  /** offset and length, rising. */
+  holes?: [number, number][]
+  /** The file began in the page before: all but the extents is said again. */
+  continuation?: true
+}
+
+/** What few entries have. */
+export type Rare = Pick<Entry, 'target' | 'rdev' | 'xattrs' | 'holes' | 'continuation'>

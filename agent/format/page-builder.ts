@@ -1,0 +1,298 @@
+// Collects the entries of one page and encodes them. What goes in was made by this program, so mistakes are assertions;
+// the same rules are checked with suspicion when a page is read (page.ts): a page that was written can be read.
+import assert from 'node:assert/strict'
+import { BLOCK_BYTES_MAX, PAGE_BLOCKS_MAX, PAGE_ENTRIES_MAX, PATH_BYTES_MAX } from '#protocol/limits.ts'
+import { ID_BYTES } from '#protocol/record.ts'
+import { encodeCbor } from './cbor.ts'
+import { CONTENT_HASH_BYTES } from './content-hash.ts'
+import type { Entry } from './entry.ts'
+import { fault } from './errors.ts'
+import { bytesOf, type Columns, FLAG, NAME_BYTES_MAX, PAGE_VERSION, RARE_BYTES_MAX, TARGET_BYTES_MAX, TYPE, TYPE_MASK } from './page-columns.ts'
+import { comparePaths } from './path-order.ts'
+
+/** A page ends once its plaintext is about this long, in bytes, however few entries it has. */
+export const PAGE_BYTES_AIM = 4 * 1024 * 1024
+
+export type PageBuilder = {
+  readonly count: number
+  /** Different blocks that the entries so far need. */
+  readonly blockCount: number
+  /** At most PAGE_BLOCKS_MAX: a longer file goes on in the next page as a continuation. */
+  readonly extentCount: number
+  /** About how long the plaintext is so far, in bytes. */
+  readonly bytes: number
+  /**
+   * Whether an entry can still go into this page: there is room for it and `extents` extents, the page is not long
+   * enough already, and the directory that holds it is one of the page's (or one above its first entry).
+   */
+  fits(path: string, extents?: number): boolean
+  /**
+   * Adds an entry, in path order. A continuation may only be the first of a page.
+   *
+   * @throws ENTRY_TOO_LARGE  its xattrs, holes and target are over RARE_BYTES_MAX; nothing was added
+   */
+  add(entry: Entry): void
+  /**
+   * Encodes the page; the builder is empty again afterwards.
+   *
+   * @param users   names by uid, as byte strings; those that no entry has are left out. Likewise `groups`
+   * @returns       the plaintext, and the clear part: the ids of the blocks in the order of their first use
+   */
+  finish(users: ReadonlyMap<number, string>, groups: ReadonlyMap<number, string>): { plaintext: Buffer; clear: Buffer }
+}
+
+// One place per entry and per extent, made once per builder: a first backup adds millions of entries.
+const makeColumns = () => ({
+  depth: new Uint16Array(PAGE_ENTRIES_MAX),
+  name_bytes: new Uint16Array(PAGE_ENTRIES_MAX),
+  mode: new Uint32Array(PAGE_ENTRIES_MAX),
+  uid: new Uint32Array(PAGE_ENTRIES_MAX),
+  gid: new Uint32Array(PAGE_ENTRIES_MAX),
+  size: new Float64Array(PAGE_ENTRIES_MAX),
+  mtime_ns: new BigInt64Array(PAGE_ENTRIES_MAX),
+  ctime_ns: new BigInt64Array(PAGE_ENTRIES_MAX),
+  ino: new BigUint64Array(PAGE_ENTRIES_MAX),
+  dev: new Uint16Array(PAGE_ENTRIES_MAX),
+  nlink: new Uint32Array(PAGE_ENTRIES_MAX),
+  flags: new Uint8Array(PAGE_ENTRIES_MAX),
+  extents: new Uint32Array(PAGE_ENTRIES_MAX),
+  xattr_set: new Uint16Array(PAGE_ENTRIES_MAX),
+  content: new Uint8Array(PAGE_ENTRIES_MAX * CONTENT_HASH_BYTES),
+  extent_block: new Uint32Array(PAGE_BLOCKS_MAX),
+  extent_offset: new Uint32Array(PAGE_BLOCKS_MAX),
+  extent_length: new Uint32Array(PAGE_BLOCKS_MAX),
+})
+
+const makeLists = () => ({
+  parents: '',
+  names: [] as string[],
+  devices: [] as bigint[],
+  targets: [] as string[],
+  rdev: [] as number[],
+  xattr_sets: [] as Uint8Array[][],
+  xattrIndexes: new Map<string, number>(),
+  hole_entry: [] as number[],
+  hole_offset: [] as number[],
+  hole_length: [] as number[],
+  /** Block id (latin1) → index, in order of first use. */
+  blocks: new Map<string, number>(),
+})
+
+function must(isSo: boolean, otherwise: string): asserts isSo {
+  if (!isSo) throw new assert.AssertionError({ message: otherwise })
+}
+
+/** An empty page. It may be filled and finished again and again. */
+export function createPageBuilder(): PageBuilder {
+  const columns = makeColumns()
+  let lists = makeLists()
+  let count = 0
+  let extentCount = 0
+  let content_bytes = 0
+  // The directories that the next entry may lie in: the last entry, if it is one, and all above.
+  let directories: string[] = []
+  let last = ''
+  let bytes = 0
+  let isOpen = false
+  let lastBlock: Buffer | undefined
+  let lastBlockIndex = 0
+
+  const blockIndex = (block: Buffer): number => {
+    if (lastBlock?.equals(block)) return lastBlockIndex
+    assert(block.length === ID_BYTES)
+    const key = block.toString('latin1')
+    lastBlockIndex = lists.blocks.get(key) ?? lists.blocks.size
+    lists.blocks.set(key, lastBlockIndex)
+    lastBlock = block
+    return lastBlockIndex
+  }
+
+  const xattrSet = (xattrs: readonly [string, Buffer][]): number => {
+    const set = xattrs.flatMap(([name, value]) => [bytesOf(name), new Uint8Array(value)])
+    const key = set.map(part => `${part.length}:${Buffer.from(part).toString('latin1')}`).join('')
+    const known = lists.xattrIndexes.get(key)
+    if (known !== undefined) return known
+    lists.xattr_sets.push(set)
+    lists.xattrIndexes.set(key, lists.xattr_sets.length)
+    bytes += key.length
+    return lists.xattr_sets.length
+  }
+
+  const leaveDirectories = (path: string): void => {
+    for (let top = directories.at(-1); top !== undefined && top !== ''; top = directories.at(-1)) {
+      if (path.startsWith(top) && path.charCodeAt(top.length) === 0x2f) return
+      directories.pop()
+    }
+  }
+
+  const add = (entry: Entry): void => {
+    const { path } = entry
+    const nameAt = path.lastIndexOf('/') + 1
+    const name = path.slice(nameAt)
+    const type = entry.mode & TYPE_MASK
+    const isFirst = count === 0
+    must(
+      path.length <= PATH_BYTES_MAX && name.length > 0 && name.length <= NAME_BYTES_MAX && name !== '.' && name !== '..' && !name.includes('\0'),
+      'not a path',
+    )
+    must(isFirst || (!isOpen && comparePaths(last, path) < 0 && entry.continuation !== true), 'not in order, or the entry before has not all its content')
+    const rare_bytes = rareBytes(entry)
+    if (rare_bytes > RARE_BYTES_MAX) throw fault('ENTRY_TOO_LARGE', { expected: `at most ${RARE_BYTES_MAX} bytes`, found: `${rare_bytes}` })
+    if (isFirst) {
+      lists.parents = path.slice(0, Math.max(0, nameAt - 1))
+      must(lists.parents === '' || lists.parents.split('/').every(part => part !== '' && part !== '.' && part !== '..'), 'not a path')
+      directories = pathAndAbove(lists.parents)
+    } else leaveDirectories(path)
+    must(directories.at(-1)?.length === Math.max(0, nameAt - 1), 'the directory that holds the entry is not in the page')
+    must(count < PAGE_ENTRIES_MAX && extentCount + entry.extents.length <= PAGE_BLOCKS_MAX, 'the page is full')
+    const isFile = type === TYPE.file
+    must(isFile || (entry.extents.length === 0 && !entry.holes && !entry.content && entry.continuation !== true), 'content of what is not a file')
+    must(Number.isSafeInteger(entry.size) && entry.size >= 0, 'not a size')
+
+    const covered = isFile ? addContent(entry) : 0
+    isOpen = isFile && entry.continuation !== true && covered !== entry.size
+    columns.depth[count] = directories.length
+    columns.name_bytes[count] = name.length
+    columns.mode[count] = entry.mode
+    columns.uid[count] = entry.uid
+    columns.gid[count] = entry.gid
+    columns.size[count] = entry.size
+    columns.mtime_ns[count] = entry.mtime_ns
+    columns.ctime_ns[count] = entry.ctime_ns
+    columns.ino[count] = entry.ino
+    const device = lists.devices.indexOf(entry.dev)
+    columns.dev[count] = device < 0 ? lists.devices.push(entry.dev) - 1 : device
+    columns.nlink[count] = entry.nlink
+    columns.extents[count] = entry.extents.length
+    columns.flags[count] = (entry.content ? FLAG.content : 0) | (entry.continuation ? FLAG.continuation : 0)
+    columns.xattr_set[count] = entry.xattrs?.length ? xattrSet(entry.xattrs) : 0
+    lists.names.push(name)
+    if (type === TYPE.symlink) {
+      const target = entry.target ?? ''
+      must(target.length > 0 && target.length <= TARGET_BYTES_MAX && !target.includes('\0'), 'a symlink without a target')
+      lists.targets.push(target)
+    } else if (type === TYPE.character || type === TYPE.block) {
+      must(entry.rdev !== undefined, 'a device node without its number')
+      lists.rdev.push(entry.rdev[0], entry.rdev[1])
+    } else must(isFile || type === TYPE.directory || type === TYPE.fifo, 'a type that is not kept')
+    if (entry.content) {
+      must(entry.content.length === CONTENT_HASH_BYTES, 'not a content hash')
+      columns.content.set(entry.content, content_bytes)
+      content_bytes += CONTENT_HASH_BYTES
+    }
+    if (type === TYPE.directory) directories.push(path)
+    last = path
+    bytes += 72 + name.length + entry.extents.length * 12 + rare_bytes
+    count++
+  }
+
+  // Adds extents and holes; returns how many bytes of the file they make up.
+  const addContent = (entry: Entry): number => {
+    let covered = 0
+    for (const extent of entry.extents) {
+      must(extent.length > 0 && extent.offset >= 0 && extent.offset + extent.length <= BLOCK_BYTES_MAX, 'an extent outside its block')
+      columns.extent_block[extentCount] = blockIndex(extent.block)
+      columns.extent_offset[extentCount] = extent.offset
+      columns.extent_length[extentCount] = extent.length
+      extentCount++
+      covered += extent.length
+    }
+    let end = 0
+    for (const [offset, length] of entry.holes ?? []) {
+      must(offset >= end && length > 0 && offset + length <= entry.size, 'holes that overlap or leave the file')
+      lists.hole_entry.push(count)
+      lists.hole_offset.push(offset)
+      lists.hole_length.push(length)
+      end = offset + length
+      covered += length
+    }
+    must(covered <= entry.size, 'more content than the size says')
+    return covered
+  }
+
+  const finish = (users: ReadonlyMap<number, string>, groups: ReadonlyMap<number, string>): { plaintext: Buffer; clear: Buffer } => {
+    must(count > 0, 'an empty page')
+    const encoded: Columns = {
+      version: PAGE_VERSION,
+      parents: bytesOf(lists.parents),
+      depth: columns.depth.subarray(0, count),
+      name_bytes: columns.name_bytes.subarray(0, count),
+      names: bytesOf(lists.names.join('')),
+      mode: columns.mode.subarray(0, count),
+      uid: columns.uid.subarray(0, count),
+      gid: columns.gid.subarray(0, count),
+      size: columns.size.subarray(0, count),
+      mtime_ns: columns.mtime_ns.subarray(0, count),
+      ctime_ns: columns.ctime_ns.subarray(0, count),
+      ino: columns.ino.subarray(0, count),
+      dev: columns.dev.subarray(0, count),
+      devices: BigUint64Array.from(lists.devices),
+      nlink: columns.nlink.subarray(0, count),
+      flags: columns.flags.subarray(0, count),
+      content: columns.content.subarray(0, content_bytes),
+      extents: columns.extents.subarray(0, count),
+      extent_block: columns.extent_block.subarray(0, extentCount),
+      extent_offset: columns.extent_offset.subarray(0, extentCount),
+      extent_length: columns.extent_length.subarray(0, extentCount),
+      target_bytes: Uint16Array.from(lists.targets, target => target.length),
+      targets: bytesOf(lists.targets.join('')),
+      rdev: Uint32Array.from(lists.rdev),
+      xattr_set: columns.xattr_set.subarray(0, lists.xattr_sets.length === 0 ? 0 : count),
+      xattr_sets: lists.xattr_sets,
+      hole_entry: Uint32Array.from(lists.hole_entry),
+      hole_offset: Float64Array.from(lists.hole_offset),
+      hole_length: Float64Array.from(lists.hole_length),
+      users: namesOf(columns.uid.subarray(0, count), users),
+      groups: namesOf(columns.gid.subarray(0, count), groups),
+    }
+    const page = { plaintext: encodeCbor(encoded), clear: Buffer.from([...lists.blocks.keys()].join(''), 'latin1') }
+    lists = makeLists()
+    count = extentCount = content_bytes = bytes = 0
+    isOpen = false
+    lastBlock = undefined
+    return page
+  }
+
+  return {
+    get count() {
+      return count
+    },
+    get blockCount() {
+      return lists.blocks.size
+    },
+    get extentCount() {
+      return extentCount
+    },
+    get bytes() {
+      return bytes
+    },
+    fits: (path, extents = 0) => {
+      if (count === 0) return extents <= PAGE_BLOCKS_MAX
+      if (isOpen || count >= PAGE_ENTRIES_MAX || bytes >= PAGE_BYTES_AIM || extentCount + extents > PAGE_BLOCKS_MAX) return false
+      leaveDirectories(path)
+      return directories.at(-1)?.length === Math.max(0, path.lastIndexOf('/'))
+    },
+    add,
+    finish,
+  }
+}
+
+// '', 'a', 'a/b' for 'a/b'.
+function pathAndAbove(path: string): string[] {
+  const all = ['']
+  for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) all.push(path.slice(0, at))
+  return path === '' ? all : [...all, path]
+}
+
+function rareBytes(entry: Entry): number {
+  const xattrs = entry.xattrs?.reduce((sum, [name, value]) => sum + name.length + value.length, 0) ?? 0
+  return xattrs + (entry.holes?.length ?? 0) * 20 + (entry.target?.length ?? 0)
+}
+
+function namesOf(ids: Uint32Array, names: ReadonlyMap<number, string>): (number | Uint8Array)[] {
+  const used = [...new Set(ids)].sort((a, b) => a - b)
+  return used.flatMap(id => {
+    const name = names.get(id)
+    return name ? [id, bytesOf(name)] : []
+  })
+}

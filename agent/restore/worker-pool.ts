@@ -1,0 +1,106 @@
+// The two threads that open blocks and write files: a worker thread, and this one, which takes part whenever the worker has
+// enough to do. So both cores are busy, and there is one heap less than with two workers: a thread costs some 25 MB.
+// The worker gets the key ring over shared memory that it zeroes at once, and a heap that is small on purpose: what is large
+// (records, content) lies outside of it and is given back by hand.
+import { Worker } from 'node:worker_threads'
+import { type ArchiveKeys, encodeKeyRing, type KeyRing, wipeSecureBuffer } from '#format/keys.ts'
+import { fault, RESTORE_ERRORS } from './errors.ts'
+import type { FromWorker, Outcome, Request, ToWorker, WorkerSetup } from './messages.ts'
+import { errnoOf, isFull } from './target-errors.ts'
+import { createWork } from './work.ts'
+
+/** Requests that wait in the worker; more would only cost memory. */
+const QUEUE_MAX = 5
+const WORKER_LIMITS = { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 2, stackSizeMb: 2 }
+
+export type WorkerPool = {
+  /** To both threads, ahead of all later requests. */
+  broadcast(request: Request): void
+  /** To the worker if it would begin soon, else this thread does it at once. */
+  run(request: Request, transfer?: ArrayBuffer[]): Promise<Outcome>
+  /** To the worker in any case: for what takes long. */
+  runAside(request: Request): Promise<Outcome>
+  close(): Promise<void>
+}
+
+/** Starts the worker; it has read the ring when this resolves. */
+export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>): Promise<WorkerPool> {
+  const here = createWork(keys, setup)
+  const calls = new Map<number, { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void }>()
+  let lastCall = 0
+  let failure: unknown
+  let isClosing = false
+  const fail = (error: unknown): void => {
+    failure ??= error
+    for (const { reject } of calls.values()) reject(failure)
+    calls.clear()
+  }
+  const worker = await startWorker(ring, setup)
+  worker.on('message', (message: FromWorker) => {
+    if (message.kind === 'fatal') {
+      const code = message.code in RESTORE_ERRORS ? (message.code as keyof typeof RESTORE_ERRORS) : 'RESTORE_WORKER_FAILED'
+      fail(fault(code, { found: message.found }))
+      return
+    }
+    const call = calls.get(message.call)
+    calls.delete(message.call)
+    call?.resolve(message.outcome)
+  })
+  worker.on('error', error => fail(fault('RESTORE_WORKER_FAILED', { found: error instanceof Error ? error.message : String(error), cause: error })))
+  worker.on('exit', code => {
+    if (!isClosing) fail(fault('RESTORE_WORKER_FAILED', { found: `exit ${code}` }))
+  })
+
+  const runAside = (request: Request, transfer: ArrayBuffer[] = []): Promise<Outcome> =>
+    new Promise((resolve, reject) => {
+      if (failure !== undefined) {
+        reject(failure)
+        return
+      }
+      calls.set(++lastCall, { resolve, reject })
+      worker.postMessage({ call: lastCall, request } satisfies ToWorker, transfer)
+    })
+  const runHere = (request: Request): Outcome => {
+    try {
+      return here.do(request)
+    } catch (error) {
+      throw isFull(error) ? fault('TARGET_FULL', { found: errnoOf(error) ?? '', cause: error }) : error
+    }
+  }
+
+  return {
+    broadcast(request) {
+      worker.postMessage({ call: 0, request } satisfies ToWorker)
+      here.do(request)
+    },
+    run: async (request, transfer = []) => {
+      if (calls.size < QUEUE_MAX || failure !== undefined) return runAside(request, transfer)
+      return runHere(request)
+    },
+    runAside,
+    async close() {
+      isClosing = true
+      here.close()
+      const gone = new Promise(resolve => worker.once('exit', resolve))
+      worker.postMessage({ call: 0, request: { kind: 'close' } } satisfies ToWorker)
+      await (failure === undefined ? gone : worker.terminate())
+    },
+  }
+}
+
+async function startWorker(ring: KeyRing, setup: Omit<WorkerSetup, 'ring'>): Promise<Worker> {
+  const encoded = encodeKeyRing(ring)
+  const shared = new SharedArrayBuffer(encoded.length)
+  Buffer.from(shared).set(encoded)
+  wipeSecureBuffer(encoded)
+  const workerData: WorkerSetup = { ...setup, ring: shared }
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, resourceLimits: WORKER_LIMITS })
+  await new Promise<void>((resolve, reject) => {
+    worker.once('error', reject)
+    worker.once('message', () => {
+      worker.off('error', reject)
+      resolve()
+    })
+  })
+  return worker
+}

@@ -1,0 +1,37 @@
+// A worker thread of a restore: opens blocks, checks them, and writes what lies in them. It holds the key in secure memory
+// and wipes it at its end. See messages.ts for what it is told and what it answers.
+import { parentPort, workerData } from 'node:worker_threads'
+import { decodeKeyRing, deriveArchiveKeys } from '#format/keys.ts'
+import { isFull, errnoOf } from './target-errors.ts'
+import type { FromWorker, Outcome, ToWorker, WorkerSetup } from './messages.ts'
+import { createWork } from './work.ts'
+
+const port = parentPort
+if (!port) throw new Error('worker.ts runs as a worker thread only')
+const setup = workerData as WorkerSetup
+const shared = Buffer.from(setup.ring)
+const ring = decodeKeyRing(shared)
+shared.fill(0)
+const keys = deriveArchiveKeys(ring, setup.archive)
+ring.wipe()
+
+const post = (message: FromWorker): void => port.postMessage(message)
+const work = createWork(keys, setup)
+port.on('message', ({ call, request }: ToWorker) => {
+  if (request.kind === 'close') {
+    work.close()
+    keys.wipe()
+    port.close()
+    return
+  }
+  let outcome: Outcome
+  try {
+    outcome = work.do(request)
+  } catch (error) {
+    if (!isFull(error)) throw error
+    post({ kind: 'fatal', code: 'TARGET_FULL', found: errnoOf(error) ?? '' })
+    return
+  }
+  if (call !== 0) post({ kind: 'outcome', call, outcome })
+})
+port.postMessage('ready')

@@ -1,0 +1,30 @@
+// What a paired device is to its site: kept in the authorized storage as one value, `site`, beside its key and certificate.
+import Type, { type Static } from 'typebox'
+import { Check } from 'typebox/schema'
+import { ArchiveId, DeviceId, Name, Pem } from '#protocol/names.ts'
+import { fault } from './errors.ts'
+
+export const Identity = Type.Object({
+  device: DeviceId,
+  user: Name,
+  tenant: Name,
+  archive: ArchiveId,
+  authority: Type.String({ maxLength: 300 }),
+  storage: Type.String({ maxLength: 300 }),
+  ca: Pem,
+  certificate: Pem,
+})
+export type Identity = Static<typeof Identity>
+
+/** @throws NOT_PAIRED if the bytes are missing or are no identity */
+export function parseIdentity(bytes: Buffer | undefined): Identity {
+  if (!bytes) throw fault('NOT_PAIRED')
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    value = undefined
+  }
+  if (!Check(Identity, value)) throw fault('NOT_PAIRED', { found: 'an identity that does not read' })
+  return value
+}

@@ -1,0 +1,78 @@
+// Brings the newest segment of an archive back into a state that can be appended to, after whatever happened. Invariants:
+//   it is flushed before anything in it is believed: a process that was killed may have left records that are whole in
+//   memory and not on the disk, and they must not be called stored before they are;
+//   only torn bytes are cut off, and never an intact record, be it acknowledged or not; damage stays where it is;
+//   where intact records lie behind torn bytes, the segment is sealed, and its footer says which bytes were torn.
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { Disk, DiskFile } from './disk.ts'
+import type { OpenSegment } from './engine.ts'
+import { readFooter, type SegmentScan, scanSegment } from './scan-segment.ts'
+import { contentsOfScan, listSegment, type SegmentContents } from './segment-contents.ts'
+import { NONCE_BYTES, segmentName } from './segment-records.ts'
+
+export type Recovered = {
+  /** What is in it; undefined if nothing was, and the file was removed. */
+  readonly contents: SegmentContents | undefined
+  /** The segment, open for appending, if it is not sealed. */
+  readonly open: OpenSegment | undefined
+  /** It must be sealed before anything else is appended: intact records lie behind torn bytes. */
+  readonly isToSeal: boolean
+  /** Bytes that were cut off, or will be called torn. */
+  readonly torn_bytes: number
+}
+
+/**
+ * Recovers the newest segment; what it cut off is gone durably when it returns.
+ *
+ * @param durable_bytes  everything before this was durable, as the index knows: bytes from the start
+ * @throws               errors of the disk
+ */
+export async function recoverNewest(disk: Disk, dir: string, place: { archive: Buffer; segment: number }, durable_bytes: number): Promise<Recovered> {
+  const path = join(dir, segmentName(place.segment))
+  const file = await disk.open(path, 'append')
+  try {
+    await file.datasync()
+    if (await readFooter(file, place)) {
+      await file.close()
+      return { contents: await listSegment(disk, dir, place, true), open: undefined, isToSeal: false, torn_bytes: 0 }
+    }
+    const scan = await scanSegment(file, { ...place, isNewest: true, durable_bytes, verify_from: durable_bytes })
+    return await settle(disk, path, file, place.segment, scan)
+  } catch (error) {
+    await file.close().catch(() => undefined)
+    throw error
+  }
+}
+
+async function settle(disk: Disk, path: string, file: DiskFile, segment: number, scan: SegmentScan): Promise<Recovered> {
+  const torn_bytes = scan.torn.reduce((sum, { length }) => sum + length, 0)
+  const contents = contentsOfScan(segment, scan)
+  if (scan.end === 0 && scan.damage.length === 0) {
+    await file.close()
+    await disk.remove(path)
+    await disk.syncDirectory(join(path, '..'))
+    return { contents: undefined, open: undefined, isToSeal: false, torn_bytes }
+  }
+  // Behind the damage nothing can be appended unless the end of it is known.
+  const end = Math.max(scan.end, ...scan.damage.map(({ offset, length }) => offset + length))
+  if (end < (await file.size())) {
+    await file.truncate(end)
+    await file.datasync()
+  }
+  const open: OpenSegment = {
+    number: segment,
+    path,
+    file,
+    nonce: scan.nonce ?? randomBytes(NONCE_BYTES),
+    rows: scan.records.map(({ header, offset, length }) => ({ id: header.id, kind: header.kind, offset, length })),
+    snapshots: [],
+    torn: scan.torn.filter(({ offset }) => offset < end).map(({ offset, length }) => ({ offset, length })),
+    bytes: end,
+    anchor: scan.anchor ?? { offset: 0, crc: 0 },
+  }
+  scan.records.forEach(({ sequence, received_ms }, row) => {
+    if (sequence !== undefined) open.snapshots.push({ row, sequence, received_ms })
+  })
+  return { contents: { ...contents, bytes: end }, open, isToSeal: open.torn.length > 0 || scan.nonce === undefined, torn_bytes }
+}

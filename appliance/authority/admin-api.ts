@@ -1,0 +1,73 @@
+// What the owner of the appliance's home may ask, over a Unix socket that only the owner can open: the commands of
+// holdfast-appliance are made of these. The same routes are asked in-process when the appliance does not run.
+import fastify, { type FastifyInstance } from 'fastify'
+import Type, { type Static } from 'typebox'
+import { JSON_BYTES_MAX } from '#protocol/limits.ts'
+import { formatPairingLink } from '#protocol/pairing-link.ts'
+import { answerPlainly } from './answering.ts'
+import { checkAudit } from './audit.ts'
+import type { Devices } from './devices.ts'
+import { readHealth } from './health.ts'
+import type { Pairing } from './pairing.ts'
+import type { People } from './people.ts'
+
+export const ADMIN_PATHS = { tenants: '/tenants', users: '/users', disable: '/users/disable', links: '/links', devices: '/devices', deauthorize: '/devices/deauthorize', status: '/status', audit: '/audit' } as const
+
+const Text = Type.String({ minLength: 1, maxLength: 1024 })
+export const AddTenant = Type.Object({ tenant: Text })
+export const AddUser = Type.Object({ user: Text, password: Text, tenant: Text })
+export const NamedUser = Type.Object({ user: Text })
+export const NamedDevice = Type.Object({ device: Text })
+
+export type AdminParts = {
+  readonly home: string
+  readonly version: string
+  readonly people: People
+  readonly pairing: Pairing
+  readonly devices: Devices
+  readonly link: { host: string; port: number; ca_sha256: string }
+  readonly certificates: Readonly<Record<string, string>>
+  readonly auditFile: string
+  readonly isRunning: boolean
+  readonly now: () => number
+}
+
+/** The routes; nothing listens yet. */
+export function createAdminApi(parts: AdminParts): FastifyInstance {
+  const { people, pairing, devices, now } = parts
+  const app = fastify({ bodyLimit: JSON_BYTES_MAX })
+  answerPlainly(app)
+  app.get(ADMIN_PATHS.tenants, async () => ({ tenants: await people.tenants() }))
+  app.post(ADMIN_PATHS.tenants, { schema: { body: AddTenant } }, async request => {
+    await people.addTenant((request.body as Static<typeof AddTenant>).tenant)
+    return {}
+  })
+  app.get(ADMIN_PATHS.users, async () => ({ users: await people.users() }))
+  app.post(ADMIN_PATHS.users, { schema: { body: AddUser } }, async request => {
+    const { user, password, tenant } = request.body as Static<typeof AddUser>
+    await people.addUser(user, password, tenant)
+    return {}
+  })
+  app.post(ADMIN_PATHS.disable, { schema: { body: NamedUser } }, async request => {
+    await people.disableUser((request.body as Static<typeof NamedUser>).user)
+    return {}
+  })
+  app.post(ADMIN_PATHS.links, { schema: { body: NamedUser } }, async request => {
+    const { code, expires_ms } = await pairing.makeLink((request.body as Static<typeof NamedUser>).user)
+    return { link: formatPairingLink({ ...parts.link, code }), expires_ms }
+  })
+  app.get(ADMIN_PATHS.devices, async () => ({ devices: await devices.list() }))
+  app.post(ADMIN_PATHS.deauthorize, { schema: { body: NamedDevice } }, async request => {
+    const row = await devices.find((request.body as Static<typeof NamedDevice>).device)
+    const { isConfirmed } = await devices.deauthorize(row, 'admin')
+    return { device: row.device, confirmed_by_storage: isConfirmed }
+  })
+  app.get(ADMIN_PATHS.status, async () => ({
+    version: parts.version, running: parts.isRunning, ...(await readHealth(parts.home, parts.certificates, now())), users: (await people.users()).length, devices: await devices.list(),
+  }))
+  app.get(ADMIN_PATHS.audit, async () => {
+    const { lines, last } = await checkAudit(parts.auditFile)
+    return { lines, last }
+  })
+  return app
+}

@@ -1,0 +1,75 @@
+// What agents ask the authority, over TLS 1.3. Everything but health, the CA and pairing needs the certificate of a device
+// that is authorized now.
+import type { Server } from 'node:https'
+import type { TLSSocket } from 'node:tls'
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import { AUTHORITY_PATHS, Ca, Device, HeadRequest, Pair, Paired, Ticket, TicketRequest } from '#protocol/authority-api.ts'
+import { fault } from '#protocol/errors.ts'
+import { JSON_BYTES_MAX, TICKET_MS } from '#protocol/limits.ts'
+import { Health, type Head } from '#protocol/storage-api.ts'
+import { answerPlainly } from './answering.ts'
+import type { Devices } from './devices.ts'
+import type { Pairing } from './pairing.ts'
+import type { DeviceRow } from './state.ts'
+import type { KeyAndCertificate } from './certificates.ts'
+
+export type AgentApiParts = {
+  readonly version: string
+  readonly ca: string
+  /** https://host:port of the storage node, as agents reach it. */
+  readonly storage_url: string
+  readonly devices: Devices
+  readonly pairing: Pairing
+  readonly now: () => number
+}
+
+const SILENCE_MS = 120_000
+
+/** The routes; nothing listens yet. */
+export function createAgentApi(tls: KeyAndCertificate, parts: AgentApiParts): FastifyInstance<Server> {
+  const { devices, pairing, now } = parts
+  const app: FastifyInstance<Server> = fastify({
+    https: { key: tls.key, cert: tls.certificate, ca: parts.ca, minVersion: 'TLSv1.3', requestCert: true, rejectUnauthorized: false },
+    bodyLimit: JSON_BYTES_MAX, requestTimeout: SILENCE_MS, connectionTimeout: SILENCE_MS, keepAliveTimeout: SILENCE_MS, forceCloseConnections: 'idle',
+  })
+  answerPlainly(app)
+  const shownDevice = (row: DeviceRow): Device => ({
+    device: row.device, user: row.user, tenant: row.tenant, archive: row.archive, hostname: row.hostname, storage: parts.storage_url, head: row.head, time_ms: now(),
+  })
+  const callerOf = async (request: FastifyRequest): Promise<{ row: DeviceRow; thumbprint: string }> => {
+    const { name, thumbprint } = presented(request)
+    return { row: await devices.deviceOf(name, thumbprint), thumbprint }
+  }
+  app.get(AUTHORITY_PATHS.health, { schema: { response: { 200: Health } } }, () => ({ ok: true, version: parts.version, time_ms: now() }))
+  app.get(AUTHORITY_PATHS.ca, { schema: { response: { 200: Ca } } }, () => ({ ca: parts.ca }))
+  app.post(AUTHORITY_PATHS.pair, { schema: { body: Pair, response: { 200: Paired } } }, async request => {
+    const { row, certificate } = await pairing.pair(request.body as Pair)
+    return { device: row.device, user: row.user, tenant: row.tenant, archive: row.archive, certificate, ca: parts.ca, storage: parts.storage_url }
+  })
+  app.post(AUTHORITY_PATHS.tickets, { schema: { body: TicketRequest, response: { 200: Ticket } } }, async request => {
+    const { row, thumbprint } = await callerOf(request)
+    const { archive, verbs } = request.body as TicketRequest
+    return { ticket: await devices.ticket(row, thumbprint, archive, verbs), expires_in_ms: TICKET_MS, time_ms: now() }
+  })
+  app.get(AUTHORITY_PATHS.device, { schema: { response: { 200: Device } } }, async request => shownDevice((await callerOf(request)).row))
+  app.delete(AUTHORITY_PATHS.device, { schema: { response: { 200: Type.Object({}) } } }, async request => {
+    const { row } = await callerOf(request)
+    await devices.deauthorize(row, row.user)
+    return {}
+  })
+  app.put(AUTHORITY_PATHS.head, { schema: { body: HeadRequest, response: { 200: Type.Object({}) } } }, async request => {
+    await devices.putHead((await callerOf(request)).row, request.body as Head)
+    return {}
+  })
+  return app
+}
+
+/** The certificate of this connection. @throws CERTIFICATE_REQUIRED unless the site's CA signed it and it is valid now */
+function presented(request: FastifyRequest): { name: string; thumbprint: string } {
+  const socket = request.raw.socket as TLSSocket
+  if (!socket.authorized) throw fault('CERTIFICATE_REQUIRED', { found: `${socket.authorizationError ?? 'none'}` })
+  const { fingerprint256, subject } = socket.getPeerCertificate()
+  const { CN } = subject
+  return { name: typeof CN === 'string' ? CN : '', thumbprint: Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url') }
+}

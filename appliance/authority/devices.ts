@@ -1,0 +1,58 @@
+// Devices: who one is, by its certificate; its tickets; its newest snapshot; putting it out. What the storage node has to
+// be told is written in the same step as the deauthorization, and stays until the storage node has confirmed it.
+import type { KeyObject } from 'node:crypto'
+import { SignJWT } from 'jose'
+import { fault } from '#protocol/errors.ts'
+import { TICKET_MS } from '#protocol/limits.ts'
+import type { Head } from '#protocol/storage-api.ts'
+import { TICKET_AUDIENCE, TICKET_ISSUER, TICKET_TYPE, type Verb } from '#protocol/ticket.ts'
+import type { Audit } from './audit.ts'
+import type { DeviceRow, State } from './state.ts'
+import type { StorageLink } from './storage-link.ts'
+
+export type Devices = ReturnType<typeof createDevices>
+
+export function createDevices(state: State, audit: Audit, storage: StorageLink, ticketKey: KeyObject, now: () => number) {
+  /** Whose certificate it is. @throws CERTIFICATE_REQUIRED, DEVICE_DEAUTHORIZED, USER_DISABLED */
+  const deviceOf = async (name: string, thumbprint: string): Promise<DeviceRow> => {
+    const row = await state.get('device', name)
+    if (!row?.thumbprints.includes(thumbprint)) throw fault('CERTIFICATE_REQUIRED', { found: 'a certificate of no device' })
+    if (!row.is_authorized) throw fault('DEVICE_DEAUTHORIZED')
+    const user = await state.get('user', row.user)
+    if (!user || user.is_disabled) throw fault('USER_DISABLED')
+    return row
+  }
+  const deauthorize = async (row: DeviceRow, who: string): Promise<{ isConfirmed: boolean }> => {
+    await audit.record({ act: 'device.deauthorize', who, facts: { device: row.device, user: row.user } })
+    await state.write([
+      { kind: 'device', id: row.device, row: { ...row, is_authorized: false, deauthorized_ms: row.deauthorized_ms ?? now() } },
+      { kind: 'tell', id: row.device, row: { device: row.device, thumbprints: row.thumbprints } },
+    ])
+    return { isConfirmed: await storage.tellNow(row.device) }
+  }
+  return {
+    deviceOf,
+    /** A ticket for the device's own archive. @throws ARCHIVE_FORBIDDEN */
+    async ticket(row: DeviceRow, thumbprint: string, archive: string, verbs: readonly Verb[]): Promise<string> {
+      if (archive !== row.archive) throw fault('ARCHIVE_FORBIDDEN')
+      const now_s = Math.floor(now() / 1000)
+      return new SignJWT({ tenant: row.tenant, archive, verbs: [...new Set(verbs)], cnf: { 'x5t#S256': thumbprint } })
+        .setProtectedHeader({ alg: 'EdDSA', typ: TICKET_TYPE })
+        .setIssuer(TICKET_ISSUER).setAudience(TICKET_AUDIENCE).setSubject(row.device).setIssuedAt(now_s).setExpirationTime(now_s + TICKET_MS / 1000)
+        .sign(ticketKey)
+    },
+    /** Remembers the newest snapshot; an older one than known is left out. */
+    async putHead(row: DeviceRow, head: Head): Promise<void> {
+      if (row.head && row.head.sequence >= head.sequence) return
+      await state.write([{ kind: 'device', id: row.device, row: { ...row, head, head_ms: now() } }])
+    },
+    list: () => state.all('device'),
+    /** @throws DEVICE_UNKNOWN for no or several devices of this beginning */
+    async find(beginning: string): Promise<DeviceRow> {
+      const found = (await state.all('device')).filter(row => row.device.startsWith(beginning))
+      if (beginning === '' || found.length !== 1 || !found[0]) throw fault('DEVICE_UNKNOWN', { expected: 'the beginning of one device id', found: `${found.length} devices` })
+      return found[0]
+    },
+    deauthorize,
+  }
+}

@@ -1,0 +1,86 @@
+// The authority's state: tenants, users, links, devices, and what the storage node is still to be told. Precious: every
+// write is synced before it resolves, and each row is checked when it is read. One process at a time (LevelDB's lock).
+import { ClassicLevel } from 'classic-level'
+import Type, { type Static, type TSchema } from 'typebox'
+import { Check } from 'typebox/value'
+import { ArchiveId, DeviceId, Name, Thumbprint, Time_ms } from '#protocol/names.ts'
+import { Head } from '#protocol/storage-api.ts'
+import { fault } from './errors.ts'
+
+const STATE_VERSION = 1
+
+export const Tenant = Type.Object({ name: Name, made_ms: Time_ms })
+export const User = Type.Object({
+  name: Name, tenant: Name, password_hash: Type.String({ maxLength: 200 }), is_disabled: Type.Boolean(), made_ms: Time_ms,
+  /** Wrong passwords in a row, and when the last one was. */
+  wrong_count: Type.Integer({ minimum: 0 }), wrong_ms: Time_ms,
+})
+export const Link = Type.Object({ code_hash: Type.String({ pattern: '^[0-9a-f]{64}$' }), user: Name, made_ms: Time_ms, expires_ms: Time_ms, wrong_count: Type.Integer({ minimum: 0 }) })
+export const DeviceRow = Type.Object({
+  device: DeviceId, user: Name, tenant: Name, archive: ArchiveId, hostname: Type.String(), platform: Type.String(), agent_version: Type.String(),
+  thumbprints: Type.Array(Thumbprint), paired_ms: Time_ms, is_authorized: Type.Boolean(), deauthorized_ms: Type.Union([Time_ms, Type.Null()]),
+  head: Type.Union([Head, Type.Null()]), head_ms: Type.Union([Time_ms, Type.Null()]),
+})
+export const Told = Type.Object({ device: DeviceId, thumbprints: Type.Array(Thumbprint) })
+export type Tenant = Static<typeof Tenant>
+export type User = Static<typeof User>
+export type Link = Static<typeof Link>
+export type DeviceRow = Static<typeof DeviceRow>
+export type Told = Static<typeof Told>
+
+const KINDS = { tenant: Tenant, user: User, link: Link, device: DeviceRow, tell: Told } as const
+type Kinds = { tenant: Tenant; user: User; link: Link; device: DeviceRow; tell: Told }
+export type Kind = keyof Kinds
+export type Change = { readonly [K in Kind]: { readonly kind: K; readonly id: string; readonly row: Kinds[K] | undefined } }[Kind]
+
+export type State = {
+  get<K extends Kind>(kind: K, id: string): Promise<Kinds[K] | undefined>
+  all<K extends Kind>(kind: K): Promise<Kinds[K][]>
+  /** All changes or none, durable; a row of undefined is removed. */
+  write(changes: readonly Change[]): Promise<void>
+  close(): Promise<void>
+}
+
+/** @throws SITE_BUSY, STATE_NEWER, STATE_DAMAGED */
+export async function openState(folder: string): Promise<State> {
+  const level = new ClassicLevel<string, string>(folder)
+  try {
+    await level.open()
+  } catch (error) {
+    const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
+    throw code === 'LEVEL_LOCKED' ? fault('SITE_BUSY') : fault('STATE_DAMAGED', { cause: error })
+  }
+  const version = await level.get('version')
+  if (version === undefined) await level.put('version', `${STATE_VERSION}`, { sync: true })
+  else if (Number(version) !== STATE_VERSION) {
+    await level.close()
+    throw fault('STATE_NEWER', { expected: `version ${STATE_VERSION}`, found: `version ${version.slice(0, 20)}` })
+  }
+  const parse = <K extends Kind>(kind: K, id: string, text: string): Kinds[K] => {
+    let row: unknown
+    try {
+      row = JSON.parse(text)
+    } catch {
+      row = undefined
+    }
+    if (!Check(KINDS[kind] as TSchema, row)) throw fault('STATE_DAMAGED', { found: `the row ${kind} ${id}` })
+    return row as Kinds[K]
+  }
+  return {
+    async get(kind, id) {
+      const text = await level.get(`${kind}!${id}`)
+      return text === undefined ? undefined : parse(kind, id, text)
+    },
+    async all(kind) {
+      const rows: Kinds[typeof kind][] = []
+      for await (const [key, text] of level.iterator({ gte: `${kind}!`, lt: `${kind}"` })) rows.push(parse(kind, key.slice(kind.length + 1), text))
+      return rows
+    },
+    write: changes =>
+      level.batch(
+        changes.map(({ kind, id, row }) => (row === undefined ? { type: 'del', key: `${kind}!${id}` } : { type: 'put', key: `${kind}!${id}`, value: JSON.stringify(row) })),
+        { sync: true },
+      ),
+    close: () => level.close(),
+  }
+}

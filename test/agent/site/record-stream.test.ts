@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import test from 'ava'
+import fc from 'fast-check'
+import { isFault } from '#protocol/fault.ts'
+import { CLEAR_BYTES_MAX, SEALED_BYTES_MAX } from '#protocol/limits.ts'
+import { frameRecord, KIND, RECORD_HEADER_BYTES, writeRecordHeader } from '#protocol/record.ts'
+import { readRecords } from '#site/record-stream.ts'
+
+const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+
+const record = (bytes: number): Buffer => frameRecord(KIND.block, 1, randomBytes(32), Buffer.alloc(0), randomBytes(bytes))
+
+async function* cut(bytes: Buffer, points: readonly number[]): AsyncGenerator<Buffer> {
+  let from = 0
+  for (const point of [...points].sort((a, b) => a - b).filter(one => one < bytes.length)) {
+    yield bytes.subarray(from, point)
+    from = point
+  }
+  yield bytes.subarray(from)
+}
+
+test(`records come out whole however the stream is cut (seed ${seed})`, async t => {
+  const run = fc.asyncProperty(
+    fc.array(fc.integer({ min: 0, max: 700 }), { maxLength: 8 }),
+    fc.array(fc.nat(6000), { maxLength: 40 }),
+    async (sizes, points) => {
+      const records = sizes.map(record)
+      const found: Buffer[] = []
+      await readRecords(cut(Buffer.concat(records), points), one => void found.push(one))
+      return records.length === found.length && records.every((one, at) => one.equals(found[at] ?? Buffer.alloc(0)))
+    },
+  )
+  await fc.assert(run, { seed, numRuns: 200 })
+  t.pass()
+})
+
+test('nothing more is read while a record is being worked on', async t => {
+  const records = [record(100), record(100), record(100)]
+  let taken = 0
+  async function* source(): AsyncGenerator<Buffer> {
+    for (const one of records) {
+      taken++
+      yield one
+    }
+  }
+  const open: (() => void)[] = []
+  const reading = readRecords(source(), () => new Promise<void>(resolve => open.push(resolve)))
+  for (let at = 0; at < records.length; at++) {
+    while (open.length <= at) await new Promise(resolve => setImmediate(resolve))
+    t.is(taken, at + 1)
+    open[at]?.()
+  }
+  await reading
+})
+
+test('a stream that ends inside a record is RECORD_CUT', async t => {
+  const whole = record(50)
+  for (const length of [1, RECORD_HEADER_BYTES - 1, RECORD_HEADER_BYTES, whole.length - 1]) {
+    const error = await t.throwsAsync(readRecords(cut(whole.subarray(0, length), []), () => {}))
+    t.true(isFault(error, 'RECORD_CUT'), `${length}`)
+  }
+})
+
+test('a header with an altered bit is refused', async t => {
+  const whole = record(50)
+  for (let bit = 0; bit < RECORD_HEADER_BYTES * 8; bit += 7) {
+    const altered = Buffer.from(whole)
+    altered[bit >> 3] = (altered[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    const error = await t.throwsAsync(readRecords(cut(altered, []), () => {}))
+    t.true(isFault(error, 'RECORD_INVALID', 'VERSION_UNSUPPORTED'), `bit ${bit}`)
+  }
+})
+
+test('a record that claims more than its limit is refused before anything is set aside for it', async t => {
+  const head = Buffer.alloc(RECORD_HEADER_BYTES)
+  const parts = { clear_bytes: CLEAR_BYTES_MAX, sealed_bytes: SEALED_BYTES_MAX }
+  writeRecordHeader(head, 0, { kind: KIND.block, epoch: 1, id: randomBytes(32), digest: randomBytes(32), ...parts })
+  t.true(isFault(await t.throwsAsync(readRecords(cut(head, []), () => {})), 'RECORD_CUT'))
+  t.throws(
+    () =>
+      writeRecordHeader(head, 0, { kind: KIND.block, epoch: 1, id: randomBytes(32), digest: randomBytes(32), ...parts, sealed_bytes: SEALED_BYTES_MAX + 1 }),
+    { instanceOf: RangeError },
+  )
+})
