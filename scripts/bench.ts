@@ -2,7 +2,7 @@
 // Backs the corpora up and restores them, beside restic through rest-server in the same run if --peers names a folder
 // with both (or they are on PATH), and prints the README's table: medians, and ratios of ours to theirs.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -105,9 +105,9 @@ function changeOnePercent(folder: string): () => void {
   let at = 0
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
     const file = join(folder, name)
-    if (!statSync(file, { throwIfNoEntry: false })?.isFile() || at++ % 100 !== 0) continue
+    if (!lstatSync(file).isFile() || at++ % 100 !== 0) continue
     const copy = join(keep, `${changed.length}`)
-    cpSync(file, copy, { preserveTimestamps: true, dereference: true })
+    cpSync(file, copy, { preserveTimestamps: true })
     writeFileSync(file, 'one more line\n', { flag: 'a' })
     changed.push([file, copy])
   }

@@ -30,7 +30,8 @@ export function openExpected(keys: ArchiveKeys, kind: number, id: Buffer, record
     throw fault('RECORD_DAMAGED', { expected: `the record ${id.toString('hex')}`, found: 'another one' })
   }
   const plain = openRecord(keys, keys.archive, record)
-  return { plain, clear: record.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + header.clear_bytes) }
+  // A copy: the record itself need not stay in memory.
+  return { plain, clear: Buffer.from(record.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + header.clear_bytes)) }
 }
 
 /** Reads some pages at once; the answer is in the order of `ordinals`. */

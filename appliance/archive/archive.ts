@@ -3,10 +3,10 @@
 import { join } from 'node:path'
 import type { Static } from 'typebox'
 import { fault } from '#protocol/errors.ts'
-import { isFault } from '#protocol/fault.ts'
+import { type Fault, isFault } from '#protocol/fault.ts'
 import type { ArchiveState, SnapshotRow } from '#protocol/storage-api.ts'
 import { type ArchiveRow, forgetOrdinal, readRow, snapshotEntries } from './archive-index.ts'
-import { systemCode } from './disk.ts'
+import { isNoSpace, systemCode } from './disk.ts'
 import type { Archive, Store } from './engine.ts'
 import { fault as storeFault } from './errors.ts'
 import { emptyRow, indexSegments, isRowTrue } from './index-archive.ts'
@@ -15,14 +15,14 @@ import type { Damage } from './location.ts'
 import { type Recovered, recoverNewest } from './recover-newest.ts'
 import { repairIndex } from './repair-index.ts'
 import { listSegment, listSegments, missingSegment, type SegmentContents } from './segment-contents.ts'
-import { closeWriter, seal } from './segment-writer.ts'
+import { closeWriter } from './segment-writer.ts'
 
 export type { Archive } from './engine.ts'
 
 const ARCHIVE_ID = /^[0-9a-f]{32}$/
 /** Damage that is kept in memory and told; the rest is only counted by reindex and recover. */
 const DAMAGE_MAX = 10_000
-const NO_RECOVERY: Recovered = { contents: undefined, open: undefined, isToSeal: false, torn_bytes: 0 }
+const NO_RECOVERY: Recovered = { contents: undefined, open: undefined, failure: undefined, torn_bytes: 0 }
 
 /**
  * Opens an archive; opening it again gives the same Archive, until it is closed. A new archive's directory is durable when
@@ -95,24 +95,23 @@ async function recover(store: Store, id: string, dir: string): Promise<Archive> 
     records: row.records,
     segments: numbers.length,
     bytes: row.bytes,
-    failure: undefined,
+    failure: failureOf(recovered),
     committing: Promise.resolve(),
     repairing: undefined,
     writer: { jobs: [], running: undefined, segment: recovered.open, next_number: last + 1, indexed: Promise.resolve() },
   }
-  if (isTrue || !found) return await sealed(archive, recovered)
-  await forgetOrdinal(index, found.ordinal)
-  return await sealed(archive, recovered)
+  if (found && !isTrue) await forgetOrdinal(index, found.ordinal)
+  return archive
 }
 
-/** Seals the newest segment if it must be; on a full disk the archive opens all the same, for reading. */
-async function sealed(archive: Archive, { open, isToSeal }: Recovered): Promise<Archive> {
-  try {
-    if (open && isToSeal) await seal(archive, open)
-  } catch (error) {
-    archive.failure ??= isFault(error) ? error : fault('ARCHIVE_FAILED', { cause: error })
-  }
-  return archive
+/** On a full disk the archive opens all the same, for reading. */
+function failureOf({ failure }: Recovered): Fault | undefined {
+  if (failure === undefined) return undefined
+  return fault(isNoSpace(failure) ? 'ARCHIVE_FULL' : 'ARCHIVE_FAILED', {
+    found: systemCode(failure) ?? 'an error',
+    next: 'make room or check the disk, then restart the storage node',
+    cause: failure,
+  })
 }
 
 type Range = { readonly numbers: readonly number[]; readonly last: number; readonly from: number; readonly recovered: Recovered }

@@ -37,3 +37,8 @@ export type Disk = {
 /** The `code` of a system error (ENOENT, ENOSPC, …), if it is one. */
 export const systemCode = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+
+/** Whether an error says that the volume, or a quota on it, is full. */
+export const isNoSpace = (error: unknown): boolean => NO_SPACE.has(systemCode(error))
+
+const NO_SPACE: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])

@@ -7,9 +7,8 @@ import { removeEntry } from './archive-index.ts'
 import type { Archive } from './engine.ts'
 import { inDiskOrder, type Location } from './location.ts'
 import { checkIds, idAt, locate } from './lookup.ts'
-import { withFile } from './open-files.ts'
 import { repairIndex } from './repair-index.ts'
-import { isRecordOf, segmentPath } from './stored-record.ts'
+import { isRecordOf, withSegment } from './stored-record.ts'
 
 /** One read of the disk, in bytes. */
 const PIECE_BYTES = 1024 * 1024
@@ -103,7 +102,7 @@ async function* chunksOf(archive: Archive, pieces: Generator<Piece>): AsyncGener
 
 async function readPiece(archive: Archive, piece: Piece): Promise<Buffer[]> {
   const bytes = Buffer.allocUnsafeSlow(piece.length)
-  const read_bytes = await withFile(archive.store.files, segmentPath(archive, piece.segment), file => file.read(bytes, piece.offset))
+  const read_bytes = await withSegment(archive, piece.segment, file => file.read(bytes, piece.offset))
   const chunks: Buffer[] = []
   let start = 0
   let end = 0

@@ -8,16 +8,17 @@ import { join } from 'node:path'
 import type { Disk, DiskFile } from './disk.ts'
 import type { OpenSegment } from './engine.ts'
 import { readFooter, type SegmentScan, scanSegment } from './scan-segment.ts'
+import { sealFile } from './seal-file.ts'
 import { contentsOfScan, listSegment, type SegmentContents } from './segment-contents.ts'
-import { NONCE_BYTES, segmentName } from './segment-records.ts'
+import { headerCrc, NONCE_BYTES, segmentName } from './segment-records.ts'
 
 export type Recovered = {
   /** What is in it; undefined if nothing was, and the file was removed. */
   readonly contents: SegmentContents | undefined
   /** The segment, open for appending, if it is not sealed. */
   readonly open: OpenSegment | undefined
-  /** It must be sealed before anything else is appended: intact records lie behind torn bytes. */
-  readonly isToSeal: boolean
+  /** Why nothing can be appended: it had to be sealed, and could not be, most likely because the disk is full. */
+  readonly failure: unknown
   /** Bytes that were cut off, or will be called torn. */
   readonly torn_bytes: number
 }
@@ -35,24 +36,24 @@ export async function recoverNewest(disk: Disk, dir: string, place: { archive: B
     await file.datasync()
     if (await readFooter(file, place)) {
       await file.close()
-      return { contents: await listSegment(disk, dir, place, true), open: undefined, isToSeal: false, torn_bytes: 0 }
+      return { contents: await listSegment(disk, dir, place, true), open: undefined, failure: undefined, torn_bytes: 0 }
     }
     const scan = await scanSegment(file, { ...place, isNewest: true, durable_bytes, verify_from: durable_bytes })
-    return await settle(disk, path, file, place.segment, scan)
+    return await settle(disk, path, file, place, scan)
   } catch (error) {
     await file.close().catch(() => undefined)
     throw error
   }
 }
 
-async function settle(disk: Disk, path: string, file: DiskFile, segment: number, scan: SegmentScan): Promise<Recovered> {
+async function settle(disk: Disk, path: string, file: DiskFile, place: { archive: Buffer; segment: number }, scan: SegmentScan): Promise<Recovered> {
   const torn_bytes = scan.torn.reduce((sum, { length }) => sum + length, 0)
-  const contents = contentsOfScan(segment, scan)
+  const contents = contentsOfScan(place.segment, scan)
   if (scan.end === 0 && scan.damage.length === 0) {
     await file.close()
     await disk.remove(path)
     await disk.syncDirectory(join(path, '..'))
-    return { contents: undefined, open: undefined, isToSeal: false, torn_bytes }
+    return { contents: undefined, open: undefined, failure: undefined, torn_bytes }
   }
   // Behind the damage nothing can be appended unless the end of it is known.
   const end = Math.max(scan.end, ...scan.damage.map(({ offset, length }) => offset + length))
@@ -61,7 +62,7 @@ async function settle(disk: Disk, path: string, file: DiskFile, segment: number,
     await file.datasync()
   }
   const open: OpenSegment = {
-    number: segment,
+    number: place.segment,
     path,
     file,
     nonce: scan.nonce ?? randomBytes(NONCE_BYTES),
@@ -74,5 +75,19 @@ async function settle(disk: Disk, path: string, file: DiskFile, segment: number,
   scan.records.forEach(({ sequence, received_ms }, row) => {
     if (sequence !== undefined) open.snapshots.push({ row, sequence, received_ms })
   })
-  return { contents: { ...contents, bytes: end }, open, isToSeal: open.torn.length > 0 || scan.nonce === undefined, torn_bytes }
+  if (open.torn.length === 0 && scan.nonce !== undefined) return { contents: { ...contents, bytes: end }, open, failure: undefined, torn_bytes }
+  // The index may only reach over torn bytes once the footer says that they are: else they would be taken for damage.
+  try {
+    const footer = await sealFile(open, place.archive)
+    await file.close()
+    return {
+      contents: { ...contents, bytes: end + footer.length, anchor: { offset: end, crc: headerCrc(footer) } },
+      open: undefined,
+      failure: undefined,
+      torn_bytes,
+    }
+  } catch (failure) {
+    await file.close()
+    return { contents: { ...contents, bytes: Math.min(end, ...open.torn.map(({ offset }) => offset)) }, open: undefined, failure, torn_bytes }
+  }
 }

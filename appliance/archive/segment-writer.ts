@@ -11,10 +11,10 @@ import { fault } from '#protocol/errors.ts'
 import { Fault } from '#protocol/fault.ts'
 import { recordBytes } from '#protocol/record.ts'
 import { type Entry, type SnapshotEntry, write } from './archive-index.ts'
-import { systemCode } from './disk.ts'
+import { isNoSpace, systemCode } from './disk.ts'
 import { type Archive, INDEX_FAILED_NAME, type OpenSegment, type Placed, recentKey, type ToWrite, type WriteJob } from './engine.ts'
 import { realDisk } from './real-disk.ts'
-import { encodeFooter } from './segment-footer.ts'
+import { sealFile } from './seal-file.ts'
 import {
   encodeMark,
   encodeSegmentHeader,
@@ -30,7 +30,6 @@ import {
 const GROUP_BYTES_MAX = 64 * 1024 * 1024
 /** Not yet indexed records of an archive at which its next flush waits for the index. */
 const RECENT_MAX = 131_072
-const NO_SPACE: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 /**
  * Writes records of one call, in order.
@@ -136,7 +135,7 @@ async function openSegment(archive: Archive): Promise<OpenSegment> {
     archive.segments++
     return writer.segment
   } catch (error) {
-    if (NO_SPACE.has(systemCode(error))) throw fault('ARCHIVE_FULL', { cause: error })
+    if (isNoSpace(error)) throw fault('ARCHIVE_FULL', { cause: error })
     throw fail(archive, error)
   }
 }
@@ -223,22 +222,13 @@ async function sealIfFull(archive: Archive): Promise<void> {
  *
  * @throws ARCHIVE_FULL, ARCHIVE_FAILED as writeRecords; the segment stays open
  */
-export async function seal(archive: Archive, segment: OpenSegment): Promise<void> {
+async function seal(archive: Archive, segment: OpenSegment): Promise<void> {
   if (archive.failure) throw archive.failure
-  const { number, nonce, bytes, rows, snapshots, torn } = segment
-  const footer = encodeFooter({ place: { archive: archive.id_bytes, segment: number, offset: bytes, nonce }, records: rows, snapshots, torn })
   try {
-    await segment.file.write([footer], bytes)
+    archive.bytes += (await sealFile(segment, archive.id_bytes)).length
   } catch (error) {
     throw await takeBack(archive, segment, error)
   }
-  try {
-    await segment.file.datasync()
-  } catch (error) {
-    await takeBack(archive, segment, error)
-    throw fail(archive, error)
-  }
-  archive.bytes += footer.length
   archive.writer.segment = undefined
   await segment.file.close()
 }
@@ -259,7 +249,7 @@ async function takeBack(archive: Archive, segment: OpenSegment, error: unknown):
   } catch (second) {
     return fail(archive, second)
   }
-  return NO_SPACE.has(systemCode(error)) ? fault('ARCHIVE_FULL', { found: systemCode(error) ?? '', cause: error }) : fail(archive, error)
+  return isNoSpace(error) ? fault('ARCHIVE_FULL', { found: systemCode(error) ?? '', cause: error }) : fail(archive, error)
 }
 
 function fail(archive: Archive, error: unknown): Fault {

@@ -37,6 +37,7 @@ export async function makeSite(options: { folder?: string; initEnvironment?: Rea
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'holdfast-site-'))
   const home = join(folder, 'appliance')
   const password = join(folder, 'password')
+  mkdirSync(folder, { recursive: true })
   writeFileSync(password, `${PASSWORD}\n`, { mode: 0o600 })
   const [authorityPort, storagePort] = await Promise.all([freePort(), freePort()])
   let running: ChildProcess | undefined
@@ -101,7 +102,6 @@ export async function makeSite(options: { folder?: string; initEnvironment?: Rea
       rmSync(folder, { recursive: true, force: true })
     },
   }
-  mkdirSync(folder, { recursive: true })
   const init = [
     'init',
     '--home',

@@ -31,7 +31,7 @@ export type TestArchive = {
   /** Adds a snapshot with these files; a new page begins at each path of `breaks`. */
   add(
     files: readonly FileSpec[],
-    options?: { breaks?: readonly string[]; received_ms?: number; pages?: readonly Buffer[]; blockBytes?: number },
+    options?: { breaks?: readonly string[]; received_ms?: number; pages?: readonly Buffer[]; blockBytes?: number; extentsPerPage?: number },
   ): Promise<{ snapshot: string; pages: Buffer[]; entries: Entry[] }>
 }
 
@@ -98,8 +98,9 @@ export function createTestArchive(): TestArchive {
         continue
       }
       const hash = startExtentsHash(keys)
-      for (let at = 0; at < data.length; at += blockBytes) {
-        const piece = data.subarray(at, at + blockBytes)
+      // Blocks of different lengths, as a chunker makes them.
+      for (let at = 0, length = blockBytes; at < data.length; at += length, length = blockBytes - (entry.extents.length % 100) * 64) {
+        const piece = data.subarray(at, at + length)
         const block = await put(KIND.block, piece)
         entry.extents.push({ block, offset: 0, length: piece.length })
         hash.add(block, 0, piece.length)
@@ -129,7 +130,12 @@ export function createTestArchive(): TestArchive {
       }
       for (const entry of entries) {
         if (options.breaks?.includes(entry.path) || !builder.fits(entry.path, entry.extents.length)) await finish()
-        builder.add(entry)
+        const part = options.extentsPerPage ?? entry.extents.length
+        builder.add({ ...entry, extents: entry.extents.slice(0, part) })
+        for (let at = part; at < entry.extents.length; at += part) {
+          await finish()
+          builder.add({ ...entry, extents: entry.extents.slice(at, at + part), continuation: true })
+        }
       }
       await finish()
       const sequence = rows.length + 1

@@ -1,0 +1,15 @@
+import { readFileSync } from 'node:fs'
+const rss = (s: string) => { (globalThis as any).gc?.(); const x = readFileSync('/proc/self/status', 'utf8'); console.log(s.padEnd(30), /VmRSS:\s+(\d+)/.exec(x)![1], 'anon', /RssAnon:\s+(\d+)/.exec(x)![1]) }
+rss('ts itself')
+await import('node:https'); rss('https')
+await import('fastify'); rss('fastify')
+await import('typebox'); rss('typebox')
+await import('typebox/compile'); rss('typebox/compile')
+await import('jose'); rss('jose')
+await import('classic-level'); rss('classic-level')
+await import('./routes.ts'); rss('routes')
+await import('./storage-node.ts'); rss('storage-node')
+const { startDigestCheck } = await import('./digest-check.ts')
+const { createMemoryPool } = await import('./memory-pool.ts')
+const d = startDigestCheck(createMemoryPool(1<<20)); await d.altered([]); rss('worker')
+process.exit()
