@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { UPLOAD_BYTES_AIM } from '#protocol/limits.ts'
 import { frameRecord, KIND, parseRecordHeader, writeRecordHeader } from '#protocol/record.ts'
 import { BYTES_TYPE, SESSION_HEADER } from '#protocol/storage-api.ts'
-import { STORAGE_NODE_ENVIRONMENT, STORAGE_NODE_FLAGS } from '#storage/node-flags.ts'
+import { STORAGE_NODE_FLAGS, storageNodeEnvironment } from '#storage/node-flags.ts'
 import { type Device, makeSite, type TestSite } from '../test/site-certificates.ts'
 
 const IN_FLIGHT = 8
@@ -46,18 +46,28 @@ async function main(): Promise<void> {
     ingest_mib_s: rate(bytes, node.ingest_ms),
     read_mib_s: rate(node.bytes, node.read_ms),
     storage_node_peak_mb: node.peak_mb,
+    storage_node_cpu_s: node.cpu_s,
   }
-  process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : Object.entries(result).map(([name, value]) => `${name.padEnd(24)}${value}\n`).join(''))
+  process.stdout.write(
+    values.json
+      ? `${JSON.stringify(result)}\n`
+      : Object.entries(result)
+          .map(([name, value]) => `${name.padEnd(24)}${value}\n`)
+          .join(''),
+  )
 }
 
 const rate = (bytes: number, time_ms: number): number => Math.round(bytes / MIB / (time_ms / 1000))
 
 /** The same bodies, received and thrown away. */
 async function measureSink(site: TestSite, bytes: number, record_bytes: number): Promise<Result> {
-  const server = createServer({ cert: site.server.certificate, key: site.server.key, ca: site.ca.certificate, requestCert: true, minVersion: 'TLSv1.3' }, (asked, answer) => {
-    asked.on('data', () => {})
-    asked.on('end', () => answer.end(JSON.stringify({ session: 'none', stored: 0, known: 0 })))
-  })
+  const server = createServer(
+    { cert: site.server.certificate, key: site.server.key, ca: site.ca.certificate, requestCert: true, minVersion: 'TLSv1.3' },
+    (asked, answer) => {
+      asked.on('data', () => {})
+      asked.on('end', () => answer.end(JSON.stringify({ session: 'none', stored: 0, known: 0 })))
+    },
+  )
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   const url = `https://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`
@@ -67,7 +77,7 @@ async function measureSink(site: TestSite, bytes: number, record_bytes: number):
   return result
 }
 
-async function measureNode(site: TestSite, bytes: number, record_bytes: number, agents: number): Promise<Result & { peak_mb: number }> {
+async function measureNode(site: TestSite, bytes: number, record_bytes: number, agents: number): Promise<Result & { peak_mb: number; cpu_s: number }> {
   const home = mkdtempSync(join(tmpdir(), 'holdfast-ingest-'))
   writeHome(site, home)
   const { child, url } = await startNode(home)
@@ -76,12 +86,14 @@ async function measureNode(site: TestSite, bytes: number, record_bytes: number, 
     const in_flight = agents === 1 ? IN_FLIGHT : 4
     const jobs = await Promise.all(Array.from({ length: agents }, () => jobFor(site, url, share, record_bytes, in_flight, true)))
     const results = await Promise.all(jobs.map(runSender))
+    const [user_ticks, system_ticks] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ').slice(11, 13).map(Number) ?? []
     const peak_mb = Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024)
     return {
       ingest_ms: Math.max(...results.map(({ ingest_ms }) => ingest_ms)),
       read_ms: Math.max(...results.map(({ read_ms }) => read_ms)),
       bytes: results.reduce((sum, result) => sum + result.bytes, 0),
       peak_mb,
+      cpu_s: ((user_ticks ?? 0) + (system_ticks ?? 0)) / 100,
     }
   } finally {
     child.kill('SIGTERM')
@@ -93,7 +105,12 @@ async function measureNode(site: TestSite, bytes: number, record_bytes: number, 
 function writeHome(site: TestSite, home: string): void {
   const dir = join(home, 'storage')
   mkdirSync(dir, { mode: 0o700 })
-  const files = { 'storage.pem': site.server.certificate, 'storage.key': site.server.key, 'ca.pem': site.ca.certificate, 'ticket-public.pem': site.ticket_public_key }
+  const files = {
+    'storage.pem': site.server.certificate,
+    'storage.key': site.server.key,
+    'ca.pem': site.ca.certificate,
+    'ticket-public.pem': site.ticket_public_key,
+  }
   for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text, { mode: 0o600 })
   const names = { certificate_file: 'storage.pem', key_file: 'storage.key', ca_file: 'ca.pem', ticket_key_file: 'ticket-public.pem' }
   writeFileSync(join(dir, 'config.json'), JSON.stringify({ version: 1, host: '127.0.0.1', port: 0, ...names, authority_thumbprint: site.authority.thumbprint }))
@@ -102,9 +119,9 @@ function writeHome(site: TestSite, home: string): void {
 async function startNode(home: string): Promise<{ child: ChildProcess; url: string }> {
   const profile = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]
   const main = join(import.meta.dirname, '..', 'appliance', 'storage', 'main.ts')
-  const child = spawn(process.execPath, [...profile, ...STORAGE_NODE_FLAGS, main, '--home', home], {
+  const child = spawn(process.execPath, [...profile, ...(process.env['XF']?.split(' ') ?? STORAGE_NODE_FLAGS), main, '--home', home], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...STORAGE_NODE_ENVIRONMENT },
+    env: { ...process.env, ...storageNodeEnvironment(home) },
   })
   const url = await new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).once('line', line => resolve((JSON.parse(line) as { url: string }).url))
@@ -138,16 +155,24 @@ async function send(job: Job): Promise<Result> {
   const base = `/v1/archives/${job.device.archive}`
   const call = (path: string, body: Buffer, headers: Record<string, string>): Promise<Buffer> =>
     new Promise((resolve, reject) => {
-      const asked = request(`${job.url}${base}${path}`, { agent, method: 'POST', headers: { authorization: `Ticket ${job.ticket}`, 'content-length': body.length, ...headers } }, answer => {
-        const parts: Buffer[] = []
-        let bytes = 0
-        answer.on('data', (part: Buffer) => {
-          bytes += part.length
-          if (path !== '/read') parts.push(part)
-        })
-        answer.on('end', () => (answer.statusCode === 200 ? resolve(path === '/read' ? Buffer.from(`${bytes}`) : Buffer.concat(parts)) : reject(new Error(Buffer.concat(parts).toString()))))
-        answer.on('error', reject)
-      })
+      const asked = request(
+        `${job.url}${base}${path}`,
+        { agent, method: 'POST', headers: { authorization: `Ticket ${job.ticket}`, 'content-length': body.length, ...headers } },
+        answer => {
+          const parts: Buffer[] = []
+          let bytes = 0
+          answer.on('data', (part: Buffer) => {
+            bytes += part.length
+            if (path !== '/read') parts.push(part)
+          })
+          answer.on('end', () =>
+            answer.statusCode === 200
+              ? resolve(path === '/read' ? Buffer.from(`${bytes}`) : Buffer.concat(parts))
+              : reject(new Error(Buffer.concat(parts).toString())),
+          )
+          answer.on('error', reject)
+        },
+      )
       asked.on('error', reject)
       asked.end(body)
     })
@@ -184,9 +209,12 @@ async function send(job: Job): Promise<Result> {
 
 if (values.sender) {
   process.once('message', (job: Job) => {
-    void send(job).then(result => process.send?.(result, () => process.exit(0)), (error: unknown) => {
-      process.stderr.write(`${String(error)}\n`)
-      process.exit(1)
-    })
+    void send(job).then(
+      result => process.send?.(result, () => process.exit(0)),
+      (error: unknown) => {
+        process.stderr.write(`${String(error)}\n`)
+        process.exit(1)
+      },
+    )
   })
 } else await main()

@@ -12,7 +12,12 @@ import { type Contender, startPeer } from './bench/peer.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { corpora: { type: 'string' }, peers: { type: 'string' }, rounds: { type: 'string', default: '3' }, memory: { type: 'string', default: '/dev/shm' } },
+  options: {
+    corpora: { type: 'string' },
+    peers: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    memory: { type: 'string', default: '/dev/shm' },
+  },
 })
 const corpora = resolve(values.corpora ?? join(tmpdir(), 'holdfast-corpora'))
 const peers = values.peers === undefined ? onPath('rest-server') : resolve(values.peers)
@@ -42,12 +47,14 @@ for (const kind of kinds) {
   }
   for (const [key, list] of figures) {
     const [name = '', isOurs] = key.split('|')
-    if (isOurs === 'true') rows.push([kind, name, median(list), figures.has(`${name}|false`) ? median(figures.get(`${name}|false`) ?? []) : undefined, name.split(', ')[1] ?? ''])
+    if (isOurs === 'true')
+      rows.push([kind, name, median(list), figures.has(`${name}|false`) ? median(figures.get(`${name}|false`) ?? []) : undefined, name.split(', ')[1] ?? ''])
   }
 }
 
 process.stdout.write('| corpus | what | Holdfast | restic + rest-server | ratio |\n|---|---|---|---|---|\n')
-for (const [kind, name, ours, theirs] of rows) process.stdout.write(`| ${kind} | ${name} | ${ours.toFixed(2)} | ${theirs?.toFixed(2) ?? ''} | ${theirs === undefined ? '' : (ours / theirs).toFixed(2)} |\n`)
+for (const [kind, name, ours, theirs] of rows)
+  process.stdout.write(`| ${kind} | ${name} | ${ours.toFixed(2)} | ${theirs?.toFixed(2) ?? ''} | ${theirs === undefined ? '' : (ours / theirs).toFixed(2)} |\n`)
 
 type Note = (name: string, value: number) => void
 
@@ -94,7 +101,8 @@ async function eightAtOnce(contender: Contender, memory: string, note: Note): Pr
 function makeClientFolder(folder: string, client: number): string {
   mkdirSync(folder, { recursive: true })
   const skip = client * 50
-  for (let i = 0; i < 50; i++) execFileSync('dd', [`if=${join(corpora, 'B')}`, `of=${join(folder, `f${i}`)}`, 'bs=4M', 'count=1', `skip=${skip + i}`], { stdio: 'ignore' })
+  for (let i = 0; i < 50; i++)
+    execFileSync('dd', [`if=${join(corpora, 'B')}`, `of=${join(folder, `f${i}`)}`, 'bs=4M', 'count=1', `skip=${skip + i}`], { stdio: 'ignore' })
   return folder
 }
 

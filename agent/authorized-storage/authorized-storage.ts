@@ -144,4 +144,3 @@ function readIfThere(file: string): Buffer | undefined {
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return undefined
   return readFileSync(file)
 }
-

@@ -1,8 +1,8 @@
 // Who keeps the key of the authorized storage: the platform, in its own way. Each way has a name, which is kept beside
 // the sealed key, so that a store is opened as it was made.
 import type { SecureBuffer } from 'sodium-native'
-import { keychain } from './keychain.ts'
 import { keyFile } from './key-file-protector.ts'
+import { keychain } from './keychain.ts'
 import { systemdCredentials } from './systemd-credentials.ts'
 import { windowsDpapi } from './windows-dpapi.ts'
 

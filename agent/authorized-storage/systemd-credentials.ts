@@ -35,7 +35,9 @@ export const systemdCredentials: Protector = {
 function run(verb: 'encrypt' | 'decrypt', input: Buffer): Promise<Buffer> {
   const parameters = verb === 'encrypt' ? ['encrypt', `--name=${NAME}`, '--with-key=auto', '-', '-'] : ['decrypt', `--name=${NAME}`, '-', '-']
   return new Promise((resolve, reject) => {
-    const child = execFile('systemd-creds', parameters, { encoding: 'buffer', maxBuffer: OUTPUT_BYTES_MAX, timeout: 20_000 }, (error, stdout) => (error ? reject(error) : resolve(stdout)))
+    const child = execFile('systemd-creds', parameters, { encoding: 'buffer', maxBuffer: OUTPUT_BYTES_MAX, timeout: 20_000 }, (error, stdout) =>
+      error ? reject(error) : resolve(stdout),
+    )
     child.on('error', reject)
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)

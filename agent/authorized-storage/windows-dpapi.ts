@@ -20,12 +20,16 @@ function dpapi(): Dpapi {
   const kernel32 = koffi.load('kernel32.dll')
   koffi.struct('DATA_BLOB', { cbData: 'uint32', pbData: 'void*' })
   const signature = '(DATA_BLOB* input, void*, void*, void*, void*, uint32 flags, _Out_ DATA_BLOB* output)'
-  const functions = { protect: crypt32.func(`int __stdcall CryptProtectData${signature}`), unprotect: crypt32.func(`int __stdcall CryptUnprotectData${signature}`) }
+  const functions = {
+    protect: crypt32.func(`int __stdcall CryptProtectData${signature}`),
+    unprotect: crypt32.func(`int __stdcall CryptUnprotectData${signature}`),
+  }
   const free = kernel32.func('void* __stdcall LocalFree(void*)')
   loaded = {
     call(name, input) {
       const output: Blob = { cbData: 0, pbData: null }
-      if (functions[name]({ cbData: input.length, pbData: input }, null, null, null, null, FLAGS, output) === 0) throw fault('STORAGE_KEY_LOST', { found: `${name} refused by the system` })
+      if (functions[name]({ cbData: input.length, pbData: input }, null, null, null, null, FLAGS, output) === 0)
+        throw fault('STORAGE_KEY_LOST', { found: `${name} refused by the system` })
       const bytes = Buffer.from(koffi.decode(output.pbData, koffi.array('uint8', output.cbData, 'Typed')) as Uint8Array)
       free(output.pbData)
       return bytes

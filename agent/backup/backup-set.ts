@@ -16,7 +16,12 @@ export type BackupSet = Static<typeof BackupSet>
  *
  * @throws BACKUP_SET_EMPTY, PATH_NOT_FOUND (only for paths that are named now: a vanished one is reported by the backup)
  */
-export function chooseBackupSet(kept: BackupSet | undefined, paths: readonly string[], excludes: readonly string[], oneFileSystem: boolean | undefined): BackupSet {
+export function chooseBackupSet(
+  kept: BackupSet | undefined,
+  paths: readonly string[],
+  excludes: readonly string[],
+  oneFileSystem: boolean | undefined,
+): BackupSet {
   const named = paths.map(path => resolve(path))
   for (const path of named) if (!existsSync(path)) throw fault('PATH_NOT_FOUND', { found: path })
   const chosen = named.length > 0 ? named : (kept?.paths ?? [])

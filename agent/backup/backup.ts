@@ -49,7 +49,7 @@ export async function backUp(site: Site, options: BackupOptions): Promise<Backup
   } catch (error) {
     // The storage node lacks something that it once had: every file is read again, and what is missing is sent.
     if (!isFault(error, 'SNAPSHOT_INCOMPLETE')) throw error
-    return await backUpOnce(site, options, true, start_ms).catch((again: unknown) => {
+    return backUpOnce(site, options, true, start_ms).catch((again: unknown) => {
       throw isFault(again, 'SNAPSHOT_INCOMPLETE') ? fault('BACKUP_UNFINISHED', { cause: again }) : again
     })
   }
@@ -63,9 +63,18 @@ async function backUpOnce(site: Site, options: BackupOptions, isDistrustful: boo
       throw fault('ARCHIVE_ROLLED_BACK', { expected: `snapshot ${device.head.sequence} or later`, found: head === null ? 'none' : `snapshot ${head.sequence}` })
     }
     const work: BackupWork = {
-      home: options.home, archive: site.archive, paths: options.paths, excludes: options.excludes, oneFileSystem: options.oneFileSystem,
-      hostname: hostname(), agentVersion: options.agentVersion, compressionLevel: options.compressionLevel, isDryRun: options.isDryRun,
-      head, isArchiveEmpty: session.records === 0, isDistrustful,
+      home: options.home,
+      archive: site.archive,
+      paths: options.paths,
+      excludes: options.excludes,
+      oneFileSystem: options.oneFileSystem,
+      hostname: hostname(),
+      agentVersion: options.agentVersion,
+      compressionLevel: options.compressionLevel,
+      isDryRun: options.isDryRun,
+      head,
+      isArchiveEmpty: session.records === 0,
+      isDistrustful,
     }
     const unreadable: Unreadable[] = []
     const { done, sent_bytes } = await runReaderThread(site, session.session, work, options, item => {
@@ -74,7 +83,11 @@ async function backUpOnce(site: Site, options: BackupOptions, isDistrustful: boo
     })
     if (!options.isDryRun) await site.putHead({ snapshot: done.snapshot, sequence: done.sequence })
     return {
-      snapshot: options.isDryRun ? undefined : done.snapshot, sequence: done.sequence, counts: done.counts, sent_bytes, unreadable,
+      snapshot: options.isDryRun ? undefined : done.snapshot,
+      sequence: done.sequence,
+      counts: done.counts,
+      sent_bytes,
+      unreadable,
       elapsed_ms: Math.round(performance.now() - start_ms),
     }
   } finally {
@@ -84,7 +97,13 @@ async function backUpOnce(site: Site, options: BackupOptions, isDistrustful: boo
 
 type Done = Extract<FromReader, { kind: 'done' }>
 
-function runReaderThread(site: Site, session: string, work: BackupWork, options: BackupOptions, onUnreadable: (item: Unreadable) => void): Promise<{ done: Done; sent_bytes: number }> {
+function runReaderThread(
+  site: Site,
+  session: string,
+  work: BackupWork,
+  options: BackupOptions,
+  onUnreadable: (item: Unreadable) => void,
+): Promise<{ done: Done; sent_bytes: number }> {
   return new Promise((resolve, reject) => {
     const reader = new Worker(new URL('./reader.ts', import.meta.url), { workerData: work, resourceLimits: READER_LIMITS })
     let done: Done | undefined
@@ -94,7 +113,11 @@ function runReaderThread(site: Site, session: string, work: BackupWork, options:
       failure ??= error
       reader.terminate().catch(() => {})
     }
-    const uploads = createUploads(records => site.upload(session, records), ordinals => tell({ kind: 'acknowledged', ordinals }), fail)
+    const uploads = createUploads(
+      records => site.upload(session, records),
+      ordinals => tell({ kind: 'acknowledged', ordinals }),
+      fail,
+    )
     const answer = (call: number, bytes: Promise<Uint8Array>): void => {
       bytes.then(found => tell({ kind: 'answer', call, bytes: found })).catch(fail)
     }
@@ -104,7 +127,11 @@ function runReaderThread(site: Site, session: string, work: BackupWork, options:
       if (message.kind === 'record') uploads.add(message.ordinal, bufferOf(message.bytes))
       else if (message.kind === 'ask') answer(message.call, site.missing(session, bufferOf(message.ids)))
       else if (message.kind === 'fetch') answer(message.call, fetchRecord(site, bufferOf(message.id)))
-      else if (message.kind === 'commit') answer(message.call, site.commit(session, bufferOf(message.bytes)).then(() => new Uint8Array()))
+      else if (message.kind === 'commit')
+        answer(
+          message.call,
+          site.commit(session, bufferOf(message.bytes)).then(() => new Uint8Array()),
+        )
       else if (message.kind === 'progress') options.onProgress(message.counts, message.path)
       else if (message.kind === 'unreadable') onUnreadable(message.item)
       else done = message
@@ -135,6 +162,7 @@ const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
 
 /** A fault loses its class on its way out of a thread: it is made one again. */
 function faultOf(error: unknown): unknown {
-  if (error instanceof Error && !(error instanceof Fault) && 'code' in error && 'exit' in error && 'next' in error) return Object.setPrototypeOf(error, Fault.prototype)
+  if (error instanceof Error && !(error instanceof Fault) && 'code' in error && 'exit' in error && 'next' in error)
+    return Object.setPrototypeOf(error, Fault.prototype)
   return error ?? new Error('the reader thread ended early')
 }

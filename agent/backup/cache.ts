@@ -52,7 +52,11 @@ export async function openCache(home: string, archive: string): Promise<Cache> {
   const pages = join(folder, 'pages')
   mkdirSync(pages, { recursive: true, mode: 0o700 })
   const level = new ClassicLevel<Buffer, Buffer>(join(folder, 'index'), {
-    keyEncoding: 'buffer', valueEncoding: 'buffer', writeBufferSize: 2 << 20, cacheSize: 2 << 20, maxOpenFiles: 64,
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    writeBufferSize: 2 << 20,
+    cacheSize: 2 << 20,
+    maxOpenFiles: 64,
   })
   await level.open()
   const cache = cacheOver(level, folder, pages)

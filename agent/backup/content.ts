@@ -3,11 +3,11 @@
 // PACK_BYTES_AIM), so that the same files make the same blocks again, and a small file is never cut in two.
 // Large files are cut alone, by content (FastCDC). A file is compared with its state before it was read; one that
 // changed meanwhile is read again, and if it goes on changing it is stored as last read, and reported.
-import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs'
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { systemPath } from '#filesystem/system-path.ts'
 import { createChunker } from '#format/chunker.ts'
 import { hashContent, startExtentsHash } from '#format/content-hash.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
-import { systemPath } from '#filesystem/system-path.ts'
 import { BLOCK_BYTES_MAX, SMALL_FILE_BYTES } from '#protocol/limits.ts'
 import { KIND } from '#protocol/record.ts'
 import type { Cache, Place } from './cache.ts'
@@ -73,7 +73,10 @@ export function createContent(options: ContentOptions) {
     }
     const { id, ordinal } = sending.put(KIND.block, memory.subarray(closing.start, closing.start + closing.used), NOTHING, () => slots.release(closing.slot))
     closing.source.id = id
-    options.onPlaces(ordinal, closing.places.map(({ hash, offset, length }) => ({ hash, place: { block: id, offset, length } })))
+    options.onPlaces(
+      ordinal,
+      closing.places.map(({ hash, offset, length }) => ({ hash, place: { block: id, offset, length } })),
+    )
   }
 
   /** A pack with room for `length` more bytes; a new one begins in the same slot if a whole block still fits. */
@@ -96,7 +99,11 @@ export function createContent(options: ContentOptions) {
   /** Whether a pack ends behind a file: with probability length / PACK_BYTES_AIM, decided by its content. */
   const endsPack = (hash: Buffer, length: number, used: number): boolean => used >= PACK_BYTES_MIN && hash.readUInt32LE(0) < (length / PACK_BYTES_AIM) * 2 ** 32
 
-  const readSmall = async (fd: number, regions: readonly Hole[], length: number): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
+  const readSmall = async (
+    fd: number,
+    regions: readonly Hole[],
+    length: number,
+  ): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
     // One byte more than expected is asked for, so that growth is seen.
     const into = await packFor(length + 1)
     const at = into.start + into.used
@@ -148,7 +155,8 @@ export function createContent(options: ContentOptions) {
       for (;;) {
         while (!isEnd && filled < SLOT_BYTES) {
           const [offset, region_bytes] = regions[region] ?? [0, 0]
-          const n = region < regions.length ? readSync(fd, memory, slot.start + filled, Math.min(SLOT_BYTES - filled, region_bytes - inRegion), offset + inRegion) : 0
+          const n =
+            region < regions.length ? readSync(fd, memory, slot.start + filled, Math.min(SLOT_BYTES - filled, region_bytes - inRegion), offset + inRegion) : 0
           filled += n
           inRegion += n
           read_bytes += n
@@ -229,7 +237,15 @@ export function createContent(options: ContentOptions) {
   }
 }
 
-const found = ({ extents, content, read_bytes }: { extents: PendingExtent[]; content: Buffer; read_bytes: number }): Pick<ReadContent, 'extents' | 'content'> => ({ extents, content: read_bytes > 0 ? content : undefined })
+const found = ({
+  extents,
+  content,
+  read_bytes,
+}: {
+  extents: PendingExtent[]
+  content: Buffer
+  read_bytes: number
+}): Pick<ReadContent, 'extents' | 'content'> => ({ extents, content: read_bytes > 0 ? content : undefined })
 
 /** What lies between the holes of a file. */
 function dataRegions(holes: readonly Hole[], length: number): Hole[] {

@@ -1,5 +1,5 @@
 // The errors of a backup. COMMANDS.md has a row for each.
-import { EXIT, type ErrorRow, faults } from '#protocol/fault.ts'
+import { type ErrorRow, EXIT, faults } from '#protocol/fault.ts'
 
 export const BACKUP_ERRORS = {
   BACKUP_SET_EMPTY: { exit: EXIT.usage, text: 'nothing was chosen to be backed up', next: 'name the folders once: holdfast backup PATH…' },

@@ -1,17 +1,18 @@
 // One backup, from the first directory to the committed snapshot: the scan joined with the last snapshot.
-import { createEndsPage } from '#format/cut.ts'
-import type { ArchiveKeys } from '#format/keys.ts'
-import { createPageBuilder, decodePage, type Page } from '#format/page.ts'
-import { comparePaths } from '#format/path-order.ts'
-import { pack } from '#format/pack.ts'
-import { openRecord, recordId, sealRecord } from '#format/seal.ts'
-import { encodeSnapshot } from '#format/snapshot.ts'
+
 import { type Attributes, readAttributes } from '#filesystem/attributes.ts'
 import { createExclude } from '#filesystem/exclude.ts'
 import { readHoles } from '#filesystem/libc.ts'
 import { groupName, userName } from '#filesystem/names.ts'
 import { createScan, type Scanned } from '#filesystem/scan.ts'
 import { bytePath } from '#filesystem/system-path.ts'
+import { createEndsPage } from '#format/cut.ts'
+import type { ArchiveKeys } from '#format/keys.ts'
+import { pack } from '#format/pack.ts'
+import { createPageBuilder, decodePage, type Page } from '#format/page.ts'
+import { comparePaths } from '#format/path-order.ts'
+import { openRecord, recordId, sealRecord } from '#format/seal.ts'
+import { encodeSnapshot } from '#format/snapshot.ts'
 import { encodeSnapshotClear, parseSnapshotClear } from '#protocol/clear-part.ts'
 import { Fault, isFault } from '#protocol/fault.ts'
 import { KIND, parseRecord } from '#protocol/record.ts'
@@ -45,7 +46,12 @@ const nothing = (): void => {}
  *
  * @returns counts, and the snapshot's id (hex; empty after a dry run)
  */
-export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cache, link: ReaderLink): Promise<{ counts: BackupCounts; snapshot: string; sequence: number }> {
+export async function runReader(
+  work: BackupWork,
+  keys: ArchiveKeys,
+  cache: Cache,
+  link: ReaderLink,
+): Promise<{ counts: BackupCounts; snapshot: string; sequence: number }> {
   const start_ms = Date.now()
   const counts: BackupCounts = { files: 0, directories: 0, others: 0, changed_files: 0, read_bytes: 0, new_blocks: 0, reused_pages: 0, new_pages: 0 }
   const unreadable: Unreadable[] = []
@@ -62,7 +68,10 @@ export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cach
   const placesByOrdinal = new Map<number, Parameters<Cache['putPlaces']>[0]>()
   let remembering: Promise<void> = Promise.resolve()
   const sending = createSending({
-    keys, level: work.compressionLevel, link, isAskNeeded: !work.isArchiveEmpty,
+    keys,
+    level: work.compressionLevel,
+    link,
+    isAskNeeded: !work.isArchiveEmpty,
     isKnown: id => !work.isDistrustful && knownPages.has(id.toString('latin1')),
     onDurable(through) {
       for (const [ordinal, places] of placesByOrdinal) {
@@ -79,7 +88,10 @@ export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cach
   })
   link.onAcknowledged(sending.acknowledged)
   const content = createContent({
-    keys, cache, sending, isDistrustful: work.isDistrustful,
+    keys,
+    cache,
+    sending,
+    isDistrustful: work.isDistrustful,
     onPlaces: (ordinal, places) => {
       if (places.length > 0) placesByOrdinal.set(ordinal, [...(placesByOrdinal.get(ordinal) ?? []), ...places])
     },
@@ -145,8 +157,16 @@ export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cach
     const attributes = attributesOf(scanned)
     if (stats.isSymbolicLink() && attributes.target === undefined) return undefined
     return {
-      path: scanned.path, mode: Number(stats.mode), uid: Number(stats.uid), gid: Number(stats.gid), size: read?.size ?? 0,
-      mtime_ns: stats.mtimeNs, ctime_ns: stats.ctimeNs > now_ns - RACY_NS ? 0n : stats.ctimeNs, ino: stats.ino, dev: stats.dev, nlink: Number(stats.nlink),
+      path: scanned.path,
+      mode: Number(stats.mode),
+      uid: Number(stats.uid),
+      gid: Number(stats.gid),
+      size: read?.size ?? 0,
+      mtime_ns: stats.mtimeNs,
+      ctime_ns: stats.ctimeNs > now_ns - RACY_NS ? 0n : stats.ctimeNs,
+      ino: stats.ino,
+      dev: stats.dev,
+      nlink: Number(stats.nlink),
       ...(read?.content ? { content: read.content } : {}),
       extents: read?.extents ?? [],
       ...attributes,
@@ -157,8 +177,7 @@ export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cach
     if (scanned.stats.isFile()) {
       counts.files++
       total_bytes += Number(scanned.stats.size)
-    }
-    else if (scanned.stats.isDirectory()) counts.directories++
+    } else if (scanned.stats.isDirectory()) counts.directories++
     else counts.others++
   }
   /** Leaves the entry under the cursor behind, with the parts of it in later pages. */
@@ -226,19 +245,32 @@ export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cach
   counts.read_bytes = content.counts.read_bytes
   counts.new_blocks = sending.counts.new_blocks
   const plaintext = encodeSnapshot({
-    hostname: work.hostname, paths: work.paths.map(bytePath), start_ms, end_ms: Date.now(), agent_version: work.agentVersion,
+    hostname: work.hostname,
+    paths: work.paths.map(bytePath),
+    start_ms,
+    end_ms: Date.now(),
+    agent_version: work.agentVersion,
     counts: { files: counts.files, directories: counts.directories, others: counts.others, bytes: total_bytes },
-    unreadable, sequence,
+    unreadable,
+    sequence,
   })
   const id = recordId(keys, KIND.snapshot, plaintext)
   const record = sealRecord(keys, keys.archive, keys.newestEpoch, KIND.snapshot, id, clear, await pack(plaintext, work.compressionLevel))
   await link.commit(record)
-  await cache.keep(record, pages.map(page => page.id))
+  await cache.keep(
+    record,
+    pages.map(page => page.id),
+  )
   return { counts, snapshot: id.toString('hex'), sequence }
 }
 
 /** The last snapshot (and the pages of a backup that did not end), as lists of pages in path order. */
-async function openBase(work: BackupWork, keys: ArchiveKeys, cache: Cache, link: ReaderLink): Promise<{ lists: PageList[]; pageIds: Buffer[]; load: (id: Buffer) => Promise<Page | undefined> }> {
+async function openBase(
+  work: BackupWork,
+  keys: ArchiveKeys,
+  cache: Cache,
+  link: ReaderLink,
+): Promise<{ lists: PageList[]; pageIds: Buffer[]; load: (id: Buffer) => Promise<Page | undefined> }> {
   const load = async (id: Buffer): Promise<Page | undefined> => {
     for (const get of [(): Buffer | undefined => cache.page(id), (): Promise<Buffer> => link.fetch(id)]) {
       const bytes = await get()
@@ -286,7 +318,12 @@ function isSame(cursor: PreviousCursor, { stats, isAbove }: Scanned): boolean {
   const i = cursor.index
   if (page === undefined || page.mode[i] !== Number(stats.mode)) return false
   if (isAbove) return page.uid[i] === Number(stats.uid) && page.gid[i] === Number(stats.gid)
-  return page.ctime_ns[i] === stats.ctimeNs && page.mtime_ns[i] === stats.mtimeNs && page.ino[i] === stats.ino && (page.size[i] === Number(stats.size) || !stats.isFile())
+  return (
+    page.ctime_ns[i] === stats.ctimeNs &&
+    page.mtime_ns[i] === stats.mtimeNs &&
+    page.ino[i] === stats.ino &&
+    (page.size[i] === Number(stats.size) || !stats.isFile())
+  )
 }
 
 /** Names of the ids that these entries have. */

@@ -30,7 +30,15 @@ export type SendingOptions = {
   readonly onDurable: (through: number) => void
 }
 
-type Waiting = { readonly ordinal: number; readonly id: Buffer; readonly kind: Kind; readonly plain: Buffer; readonly clear: Buffer; readonly release: () => void; readonly keep?: (record: Buffer) => void }
+type Waiting = {
+  readonly ordinal: number
+  readonly id: Buffer
+  readonly kind: Kind
+  readonly plain: Buffer
+  readonly clear: Buffer
+  readonly release: () => void
+  readonly keep?: (record: Buffer) => void
+}
 
 export function createSending(options: SendingOptions) {
   const { keys, level, link } = options
@@ -78,7 +86,12 @@ export function createSending(options: SendingOptions) {
     while (asking.length > 0) {
       const batch = asking
       asking = []
-      const missing = await link.ask(Buffer.concat(batch.map(item => item.id), batch.length * ID_BYTES))
+      const missing = await link.ask(
+        Buffer.concat(
+          batch.map(item => item.id),
+          batch.length * ID_BYTES,
+        ),
+      )
       batch.forEach((item, i) => {
         if (((missing[i >> 3] >> (i & 7)) & 1) === 1) sealAndSend(item).catch(fail)
         else {

@@ -16,7 +16,11 @@ export type Uploads = {
  * @param onDurable    ordinals of a request that was acknowledged
  * @param onFailure    called once, with the error of the first request that failed for good
  */
-export function createUploads(upload: (records: Buffer[]) => Promise<unknown>, onDurable: (ordinals: number[]) => void, onFailure: (error: unknown) => void): Uploads {
+export function createUploads(
+  upload: (records: Buffer[]) => Promise<unknown>,
+  onDurable: (ordinals: number[]) => void,
+  onFailure: (error: unknown) => void,
+): Uploads {
   let waiting: { ordinal: number; record: Buffer }[] = []
   let waiting_bytes = 0
   let underWay = 0

@@ -27,7 +27,12 @@ export function registerBackup(program: Command, frame: Frame): void {
     .command('backup')
     .description('Back up what changed. The first run needs PATHs, which become the backup set; later runs need none.')
     .argument('[path...]', 'folders and files; given again, they replace the backup set')
-    .option('--exclude <pattern>', 'leave out what matches, in gitignore syntax, relative to each PATH (may be repeated)', (pattern: string, all: string[]) => [...all, pattern], [])
+    .option(
+      '--exclude <pattern>',
+      'leave out what matches, in gitignore syntax, relative to each PATH (may be repeated)',
+      (pattern: string, all: string[]) => [...all, pattern],
+      [],
+    )
     .addOption(new Option('--one-file-system', 'stay on the file systems of the PATHs').conflicts('allFileSystems'))
     .option('--no-one-file-system', 'go into other file systems too (the default)')
     .option('--dry-run', 'say what would be read, and send nothing')
@@ -48,9 +53,16 @@ async function run(frame: Frame, paths: string[], options: Options): Promise<Bac
       const set = chooseBackupSet(kept.backup_set, paths, options.exclude, options.oneFileSystem)
       if (options.dryRun !== true && JSON.stringify(set) !== JSON.stringify(kept.backup_set)) writeAgentFile(home, { ...kept, backup_set: set })
       return await backUp(site, {
-        home, paths: set.paths, excludes: set.excludes, oneFileSystem: set.one_file_system, isDryRun: options.dryRun === true,
-        compressionLevel: ZSTD_LEVEL_DEFAULT, agentVersion: frame.version, signal: frame.signal,
-        onProgress: (counts, path) => frame.progress.update({ done_bytes: counts.read_bytes, note: `${counts.files} files, ${counts.changed_files} changed`, label: path }),
+        home,
+        paths: set.paths,
+        excludes: set.excludes,
+        oneFileSystem: set.one_file_system,
+        isDryRun: options.dryRun === true,
+        compressionLevel: ZSTD_LEVEL_DEFAULT,
+        agentVersion: frame.version,
+        signal: frame.signal,
+        onProgress: (counts, path) =>
+          frame.progress.update({ done_bytes: counts.read_bytes, note: `${counts.files} files, ${counts.changed_files} changed`, label: path }),
         onUnreadable: item => frame.say(unreadableLine(item)),
       })
     } finally {
@@ -62,7 +74,8 @@ async function run(frame: Frame, paths: string[], options: Options): Promise<Bac
   }
 }
 
-const unreadableLine = ({ path, reason }: Unreadable): string => `${reason === 'SOCKET' ? 'skipped' : 'not read as it should be'}: /${displayPath(path).replace(/^\//, '')}: ${REASONS[reason] ?? reason}`
+const unreadableLine = ({ path, reason }: Unreadable): string =>
+  `${reason === 'SOCKET' ? 'skipped' : 'not read as it should be'}: /${displayPath(path).replace(/^\//, '')}: ${REASONS[reason] ?? reason}`
 
 function report(frame: Frame, result: BackupResult, isDryRun: boolean): void {
   const { counts, sent_bytes, elapsed_ms } = result
@@ -70,9 +83,15 @@ function report(frame: Frame, result: BackupResult, isDryRun: boolean): void {
   frame.result(
     {
       ...(result.snapshot === undefined ? {} : { snapshot: result.snapshot, sequence: result.sequence }),
-      files: counts.files, directories: counts.directories, others: counts.others, changed_files: counts.changed_files,
-      read_bytes: counts.read_bytes, new_blocks: counts.new_blocks, sent_bytes,
-      unreadable: unreadable.map(({ path, reason }) => ({ path: displayPath(path), reason })), elapsed_ms,
+      files: counts.files,
+      directories: counts.directories,
+      others: counts.others,
+      changed_files: counts.changed_files,
+      read_bytes: counts.read_bytes,
+      new_blocks: counts.new_blocks,
+      sent_bytes,
+      unreadable: unreadable.map(({ path, reason }) => ({ path: displayPath(path), reason })),
+      elapsed_ms,
     },
     isDryRun
       ? [`${counts.files} files in ${counts.directories} directories, ${counts.changed_files} of them new or changed; nothing was sent`]

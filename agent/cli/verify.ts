@@ -1,10 +1,10 @@
 // `holdfast verify`: would a restore work?
 import type { Command } from 'commander'
-import { openSnapshotAt, openSnapshots } from '#restore/snapshots.ts'
 import { EXIT } from '#protocol/fault.ts'
 import { displayPath } from '#restore/byte-path.ts'
-import type { LostRange } from '#restore/tally.ts'
 import type { Failure } from '#restore/messages.ts'
+import { openSnapshotAt, openSnapshots } from '#restore/snapshots.ts'
+import type { LostRange } from '#restore/tally.ts'
 import { verify } from '#restore/verify.ts'
 import type { Frame } from './frame.ts'
 import { formatSeconds } from './progress.ts'

@@ -101,7 +101,8 @@ export function createScan(options: ScanOptions): { next(): Scanned | undefined 
         const children = above.get(path)
         isAbove = root === undefined
         if (isAbove && children) stack.push({ path, names: sorted([...children]), next: 0, dev: stats.dev, root: undefined })
-        else if (root !== undefined && (!options.oneFileSystem || level.root === undefined || stats.dev === level.dev)) stack.push(openLevel(path, stats.dev, root))
+        else if (root !== undefined && (!options.oneFileSystem || level.root === undefined || stats.dev === level.dev))
+          stack.push(openLevel(path, stats.dev, root))
       }
       return { path, name, depth: stack.length - (isDirectory && stack.at(-1)?.path === path ? 1 : 0), stats, isAbove }
     }

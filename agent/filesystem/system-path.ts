@@ -16,5 +16,4 @@ export function shownPath(path: string): string {
   return isUtf8 ? text.replace(/\p{Cc}/gu, hex) : path.replace(/[^\x20-\x7e]/g, hex)
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
 const isAscii = (path: string): boolean => /^[\x00-\x7f]*$/.test(path)

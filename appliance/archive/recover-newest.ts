@@ -1,6 +1,7 @@
 // Brings the newest segment of an archive back into a state that can be appended to, after whatever happened. Invariants:
-//   it is flushed before anything in it is believed: a process that was killed may have left records that are whole in
-//   memory and not on the disk, and they must not be called stored before they are;
+//   what nothing proves durable is written again and flushed before it is believed: a process that was killed may have
+//   left records that are whole in memory and not on the disk, and a flush that failed once is not to be asked again,
+//   because the system has forgotten by then what it could not write;
 //   only torn bytes are cut off, and never an intact record, be it acknowledged or not; damage stays where it is;
 //   where intact records lie behind torn bytes, the segment is sealed, and its footer says which bytes were torn.
 import { randomBytes } from 'node:crypto'
@@ -11,6 +12,8 @@ import { readFooter, type SegmentScan, scanSegment } from './scan-segment.ts'
 import { sealFile } from './seal-file.ts'
 import { contentsOfScan, listSegment, type SegmentContents } from './segment-contents.ts'
 import { headerCrc, NONCE_BYTES, segmentName } from './segment-records.ts'
+
+const COPY_BYTES = 1024 * 1024
 
 export type Recovered = {
   /** What is in it; undefined if nothing was, and the file was removed. */
@@ -33,8 +36,9 @@ export async function recoverNewest(disk: Disk, dir: string, place: { archive: B
   const path = join(dir, segmentName(place.segment))
   const file = await disk.open(path, 'append')
   try {
-    await file.datasync()
-    if (await readFooter(file, place)) {
+    const footer = await readFooter(file, place)
+    if (footer) {
+      await writeAgain(file, footer.anchor.offset, await file.size())
       await file.close()
       return { contents: await listSegment(disk, dir, place, true), open: undefined, failure: undefined, torn_bytes: 0 }
     }
@@ -57,10 +61,8 @@ async function settle(disk: Disk, path: string, file: DiskFile, place: { archive
   }
   // Behind the damage nothing can be appended unless the end of it is known.
   const end = Math.max(scan.end, ...scan.damage.map(({ offset, length }) => offset + length))
-  if (end < (await file.size())) {
-    await file.truncate(end)
-    await file.datasync()
-  }
+  if (end < (await file.size())) await file.truncate(end)
+  await writeAgain(file, Math.min(scan.proven_bytes, end), end)
   const open: OpenSegment = {
     number: place.segment,
     path,
@@ -90,4 +92,16 @@ async function settle(disk: Disk, path: string, file: DiskFile, place: { archive
     await file.close()
     return { contents: { ...contents, bytes: Math.min(end, ...open.torn.map(({ offset }) => offset)) }, open: undefined, failure, torn_bytes }
   }
+}
+
+/** Writes bytes of a file over themselves, and flushes it. */
+async function writeAgain(file: DiskFile, from: number, until: number): Promise<void> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, until - from))
+  for (let at = from; at < until; ) {
+    const part = buffer.subarray(0, await file.read(buffer.subarray(0, Math.min(buffer.length, until - at)), at))
+    if (part.length === 0) break
+    await file.write([part], at)
+    at += part.length
+  }
+  await file.datasync()
 }

@@ -28,6 +28,8 @@ export type SegmentScan = {
   readonly torn: readonly Damage[]
   /** Behind the last intact record, in bytes from the start. */
   readonly end: number
+  /** Everything before this was durable once, as the last mark or footer proves, or the index: bytes from the start. */
+  readonly proven_bytes: number
   readonly nonce: Buffer | undefined
   readonly anchor: Anchor | undefined
   readonly isSealed: boolean
@@ -129,7 +131,7 @@ export async function scanSegment(file: DiskFile, options: ScanOptions): Promise
     )
   }
   const { damage, torn } = tellApart(bad, options, proven_bytes)
-  return { records, damage, torn, end, nonce, anchor, isSealed, archive }
+  return { records, damage, torn, end, proven_bytes, nonce, anchor, isSealed, archive }
 }
 
 /** Damage is what lies before the last proof of durability, or in a segment that is not the newest; the rest is torn. */

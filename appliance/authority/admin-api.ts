@@ -11,7 +11,16 @@ import { readHealth } from './health.ts'
 import type { Pairing } from './pairing.ts'
 import type { People } from './people.ts'
 
-export const ADMIN_PATHS = { tenants: '/tenants', users: '/users', disable: '/users/disable', links: '/links', devices: '/devices', deauthorize: '/devices/deauthorize', status: '/status', audit: '/audit' } as const
+export const ADMIN_PATHS = {
+  tenants: '/tenants',
+  users: '/users',
+  disable: '/users/disable',
+  links: '/links',
+  devices: '/devices',
+  deauthorize: '/devices/deauthorize',
+  status: '/status',
+  audit: '/audit',
+} as const
 
 const Text = Type.String({ minLength: 1, maxLength: 1024 })
 export const AddTenant = Type.Object({ tenant: Text })
@@ -63,7 +72,11 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     return { device: row.device, confirmed_by_storage: isConfirmed }
   })
   app.get(ADMIN_PATHS.status, async () => ({
-    version: parts.version, running: parts.isRunning, ...(await readHealth(parts.home, parts.certificates, now())), users: (await people.users()).length, devices: await devices.list(),
+    version: parts.version,
+    running: parts.isRunning,
+    ...(await readHealth(parts.home, parts.certificates, now())),
+    users: (await people.users()).length,
+    devices: await devices.list(),
   }))
   app.get(ADMIN_PATHS.audit, async () => {
     const { lines, last } = await checkAudit(parts.auditFile)

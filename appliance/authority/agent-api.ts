@@ -7,12 +7,12 @@ import Type from 'typebox'
 import { AUTHORITY_PATHS, Ca, Device, HeadRequest, Pair, Paired, Ticket, TicketRequest } from '#protocol/authority-api.ts'
 import { fault } from '#protocol/errors.ts'
 import { JSON_BYTES_MAX, TICKET_MS } from '#protocol/limits.ts'
-import { Health, type Head } from '#protocol/storage-api.ts'
+import { type Head, Health } from '#protocol/storage-api.ts'
 import { answerPlainly } from './answering.ts'
+import type { KeyAndCertificate } from './certificates.ts'
 import type { Devices } from './devices.ts'
 import type { Pairing } from './pairing.ts'
 import type { DeviceRow } from './state.ts'
-import type { KeyAndCertificate } from './certificates.ts'
 
 export type AgentApiParts = {
   readonly version: string
@@ -31,11 +31,22 @@ export function createAgentApi(tls: KeyAndCertificate, parts: AgentApiParts): Fa
   const { devices, pairing, now } = parts
   const app: FastifyInstance<Server> = fastify({
     https: { key: tls.key, cert: tls.certificate, ca: parts.ca, minVersion: 'TLSv1.3', requestCert: true, rejectUnauthorized: false },
-    bodyLimit: JSON_BYTES_MAX, requestTimeout: SILENCE_MS, connectionTimeout: SILENCE_MS, keepAliveTimeout: SILENCE_MS, forceCloseConnections: 'idle',
+    bodyLimit: JSON_BYTES_MAX,
+    requestTimeout: SILENCE_MS,
+    connectionTimeout: SILENCE_MS,
+    keepAliveTimeout: SILENCE_MS,
+    forceCloseConnections: 'idle',
   })
   answerPlainly(app)
   const shownDevice = (row: DeviceRow): Device => ({
-    device: row.device, user: row.user, tenant: row.tenant, archive: row.archive, hostname: row.hostname, storage: parts.storage_url, head: row.head, time_ms: now(),
+    device: row.device,
+    user: row.user,
+    tenant: row.tenant,
+    archive: row.archive,
+    hostname: row.hostname,
+    storage: parts.storage_url,
+    head: row.head,
+    time_ms: now(),
   })
   const callerOf = async (request: FastifyRequest): Promise<{ row: DeviceRow; thumbprint: string }> => {
     const { name, thumbprint } = presented(request)

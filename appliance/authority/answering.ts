@@ -14,7 +14,10 @@ export function answerPlainly<Server extends RawServerBase>(app: FastifyInstance
   app.setErrorHandler((error, _request, reply) => {
     const known = faultOf(error)
     if (known.code === 'INTERNAL') process.stderr.write(`authority: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    return reply.code(known.status).type('application/json').send(JSON.stringify(answerOfFault(known)))
+    return reply
+      .code(known.status)
+      .type('application/json')
+      .send(JSON.stringify(answerOfFault(known)))
   })
 }
 

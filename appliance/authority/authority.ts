@@ -33,19 +33,34 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
   })
   const storage_url = urlOf(config.listen, config.storage_port)
   // On the same machine the storage node is asked at the address that it listens on.
-  const storage = createStorageLink(state, urlOf(config.listen === '0.0.0.0' || config.listen === '::' ? '127.0.0.1' : config.listen, config.storage_port), client, ca.certificate)
+  const storage = createStorageLink(
+    state,
+    urlOf(config.listen === '0.0.0.0' || config.listen === '::' ? '127.0.0.1' : config.listen, config.storage_port),
+    client,
+    ca.certificate,
+  )
   const people = createPeople(state, audit, now)
   const pairing = createPairing(state, audit, ca, now)
   const devices = createDevices(state, audit, storage, ticketKey, now)
   if ((await people.tenants()).length === 0) await people.addTenant(DEFAULT_TENANT)
   const url = new URL(urlOf(config.listen, config.authority_port))
   const adminParts: AdminParts = {
-    home, version: options.version, people, pairing, devices, auditFile, isRunning, now,
+    home,
+    version: options.version,
+    people,
+    pairing,
+    devices,
+    auditFile,
+    isRunning,
+    now,
     link: { host: url.hostname.replace(/^\[|\]$/g, ''), port: config.authority_port, ca_sha256: thumbprintOf(ca.certificate) },
     certificates: { 'site CA': ca.certificate, authority: authority.certificate, 'authority at the storage node': client.certificate },
   }
   return {
-    config, authority, adminParts, storage_url,
+    config,
+    authority,
+    adminParts,
+    storage_url,
     agentParts: { version: options.version, ca: ca.certificate, storage_url, devices, pairing, now },
     async close() {
       storage.close()

@@ -38,7 +38,11 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
       const now_s = Math.floor(now() / 1000)
       return new SignJWT({ tenant: row.tenant, archive, verbs: [...new Set(verbs)], cnf: { 'x5t#S256': thumbprint } })
         .setProtectedHeader({ alg: 'EdDSA', typ: TICKET_TYPE })
-        .setIssuer(TICKET_ISSUER).setAudience(TICKET_AUDIENCE).setSubject(row.device).setIssuedAt(now_s).setExpirationTime(now_s + TICKET_MS / 1000)
+        .setIssuer(TICKET_ISSUER)
+        .setAudience(TICKET_AUDIENCE)
+        .setSubject(row.device)
+        .setIssuedAt(now_s)
+        .setExpirationTime(now_s + TICKET_MS / 1000)
         .sign(ticketKey)
     },
     /** Remembers the newest snapshot; an older one than known is left out. */
@@ -50,7 +54,8 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
     /** @throws DEVICE_UNKNOWN for no or several devices of this beginning */
     async find(beginning: string): Promise<DeviceRow> {
       const found = (await state.all('device')).filter(row => row.device.startsWith(beginning))
-      if (beginning === '' || found.length !== 1 || !found[0]) throw fault('DEVICE_UNKNOWN', { expected: 'the beginning of one device id', found: `${found.length} devices` })
+      if (beginning === '' || found.length !== 1 || !found[0])
+        throw fault('DEVICE_UNKNOWN', { expected: 'the beginning of one device id', found: `${found.length} devices` })
       return found[0]
     },
     deauthorize,

@@ -1,5 +1,5 @@
 // The errors of the authority and of the appliance's commands that never cross the wire to an agent.
-import { EXIT, type ErrorRow, faults } from '#protocol/fault.ts'
+import { type ErrorRow, EXIT, faults } from '#protocol/fault.ts'
 
 export const AUTHORITY_ERRORS = {
   SITE_EXISTS: { status: 409, exit: EXIT.failed, text: 'this home is set up already', next: 'choose another --home, or use it as it is' },

@@ -33,7 +33,14 @@ export async function readHealth(home: string, certificates: Readonly<Record<str
     if (end_ms - now_ms < CERTIFICATE_WARNING_MS) attention.push(`the certificate of the ${name} ends on ${new Date(end_ms).toLocaleDateString()}`)
   }
   return {
-    memory_bytes: memory.total, memory_free_bytes: memory.available, load_percent: Math.round(load.currentLoad), disk_bytes, disk_free_bytes,
-    uptime_s: Math.round(time().uptime ?? 0), time_ms: now_ms, certificates: ends, attention,
+    memory_bytes: memory.total,
+    memory_free_bytes: memory.available,
+    load_percent: Math.round(load.currentLoad),
+    disk_bytes,
+    disk_free_bytes,
+    uptime_s: Math.round(time().uptime ?? 0),
+    time_ms: now_ms,
+    certificates: ends,
+    attention,
   }
 }

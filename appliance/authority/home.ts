@@ -35,21 +35,34 @@ export async function initHome(home: string, options: Omit<HomeConfig, 'version'
   const ca = await makeCa('Holdfast site', now_ms)
   const hosts = [options.listen, hostname(), 'localhost', '127.0.0.1', '::1'].filter(host => host !== '0.0.0.0' && host !== '::' && host !== '')
   const [authority, storage, client] = await Promise.all([
-    makeServer(ca, 'authority', hosts, now_ms), makeServer(ca, 'storage node', hosts, now_ms), makeServer(ca, 'authority at the storage node', [hostname()], now_ms),
+    makeServer(ca, 'authority', hosts, now_ms),
+    makeServer(ca, 'storage node', hosts, now_ms),
+    makeServer(ca, 'authority at the storage node', [hostname()], now_ms),
   ])
   const tickets = generateKeyPairSync('ed25519')
   const files: [string, string][] = [
-    ['authority/ca.key', ca.key], ['authority/ca.pem', ca.certificate],
-    ['authority/authority.key', authority.key], ['authority/authority.pem', authority.certificate],
-    ['authority/client.key', client.key], ['authority/client.pem', client.certificate],
+    ['authority/ca.key', ca.key],
+    ['authority/ca.pem', ca.certificate],
+    ['authority/authority.key', authority.key],
+    ['authority/authority.pem', authority.certificate],
+    ['authority/client.key', client.key],
+    ['authority/client.pem', client.certificate],
     ['authority/ticket.key', tickets.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()],
-    ['storage/storage.key', storage.key], ['storage/storage.pem', storage.certificate], ['storage/ca.pem', ca.certificate],
+    ['storage/storage.key', storage.key],
+    ['storage/storage.pem', storage.certificate],
+    ['storage/ca.pem', ca.certificate],
     ['storage/ticket-public.pem', tickets.publicKey.export({ type: 'spki', format: 'pem' }).toString()],
     [
       'storage/config.json',
       JSON.stringify({
-        version: 1, host: options.listen, port: options.storage_port, certificate_file: 'storage.pem', key_file: 'storage.key', ca_file: 'ca.pem',
-        ticket_key_file: 'ticket-public.pem', authority_thumbprint: thumbprintOf(client.certificate),
+        version: 1,
+        host: options.listen,
+        port: options.storage_port,
+        certificate_file: 'storage.pem',
+        key_file: 'storage.key',
+        ca_file: 'ca.pem',
+        ticket_key_file: 'ticket-public.pem',
+        authority_thumbprint: thumbprintOf(client.certificate),
       }),
     ],
     ['config.json', JSON.stringify({ version: HOME_VERSION, ...options })],
@@ -58,7 +71,13 @@ export async function initHome(home: string, options: Omit<HomeConfig, 'version'
   return { ca_sha256: thumbprintOf(ca.certificate) }
 }
 
-export type Home = { readonly config: HomeConfig; readonly ca: KeyAndCertificate; readonly authority: KeyAndCertificate; readonly client: KeyAndCertificate; readonly ticketKey: ReturnType<typeof createPrivateKey> }
+export type Home = {
+  readonly config: HomeConfig
+  readonly ca: KeyAndCertificate
+  readonly authority: KeyAndCertificate
+  readonly client: KeyAndCertificate
+  readonly ticketKey: ReturnType<typeof createPrivateKey>
+}
 
 /** @throws SITE_MISSING, STATE_NEWER, STATE_DAMAGED */
 export function readHome(home: string): Home {

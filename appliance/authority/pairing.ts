@@ -83,8 +83,19 @@ export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate,
         const archive = randomBytes(16).toString('hex')
         const certificate = await signDevice(ca, device, request.csr, now())
         const row: DeviceRow = {
-          device, user: name, tenant: user.tenant, archive, hostname: printable(request.hostname), platform: printable(request.platform), agent_version: printable(request.agent_version),
-          thumbprints: [thumbprintOf(certificate)], paired_ms: now(), is_authorized: true, deauthorized_ms: null, head: null, head_ms: null,
+          device,
+          user: name,
+          tenant: user.tenant,
+          archive,
+          hostname: printable(request.hostname),
+          platform: printable(request.platform),
+          agent_version: printable(request.agent_version),
+          thumbprints: [thumbprintOf(certificate)],
+          paired_ms: now(),
+          is_authorized: true,
+          deauthorized_ms: null,
+          head: null,
+          head_ms: null,
         }
         await audit.record({ act: 'device.pair', who: name, facts: { device, archive, hostname: row.hostname, link: code_hash.slice(0, 16) } })
         await state.write([

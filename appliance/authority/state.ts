@@ -11,15 +11,36 @@ const STATE_VERSION = 1
 
 export const Tenant = Type.Object({ name: Name, made_ms: Time_ms })
 export const User = Type.Object({
-  name: Name, tenant: Name, password_hash: Type.String({ maxLength: 200 }), is_disabled: Type.Boolean(), made_ms: Time_ms,
+  name: Name,
+  tenant: Name,
+  password_hash: Type.String({ maxLength: 200 }),
+  is_disabled: Type.Boolean(),
+  made_ms: Time_ms,
   /** Wrong passwords in a row, and when the last one was. */
-  wrong_count: Type.Integer({ minimum: 0 }), wrong_ms: Time_ms,
+  wrong_count: Type.Integer({ minimum: 0 }),
+  wrong_ms: Time_ms,
 })
-export const Link = Type.Object({ code_hash: Type.String({ pattern: '^[0-9a-f]{64}$' }), user: Name, made_ms: Time_ms, expires_ms: Time_ms, wrong_count: Type.Integer({ minimum: 0 }) })
+export const Link = Type.Object({
+  code_hash: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  user: Name,
+  made_ms: Time_ms,
+  expires_ms: Time_ms,
+  wrong_count: Type.Integer({ minimum: 0 }),
+})
 export const DeviceRow = Type.Object({
-  device: DeviceId, user: Name, tenant: Name, archive: ArchiveId, hostname: Type.String(), platform: Type.String(), agent_version: Type.String(),
-  thumbprints: Type.Array(Thumbprint), paired_ms: Time_ms, is_authorized: Type.Boolean(), deauthorized_ms: Type.Union([Time_ms, Type.Null()]),
-  head: Type.Union([Head, Type.Null()]), head_ms: Type.Union([Time_ms, Type.Null()]),
+  device: DeviceId,
+  user: Name,
+  tenant: Name,
+  archive: ArchiveId,
+  hostname: Type.String(),
+  platform: Type.String(),
+  agent_version: Type.String(),
+  thumbprints: Type.Array(Thumbprint),
+  paired_ms: Time_ms,
+  is_authorized: Type.Boolean(),
+  deauthorized_ms: Type.Union([Time_ms, Type.Null()]),
+  head: Type.Union([Head, Type.Null()]),
+  head_ms: Type.Union([Time_ms, Type.Null()]),
 })
 export const Told = Type.Object({ device: DeviceId, thumbprints: Type.Array(Thumbprint) })
 export type Tenant = Static<typeof Tenant>
@@ -78,7 +99,9 @@ export async function openState(folder: string): Promise<State> {
     },
     write: changes =>
       level.batch(
-        changes.map(({ kind, id, row }) => (row === undefined ? { type: 'del', key: `${kind}!${id}` } : { type: 'put', key: `${kind}!${id}`, value: JSON.stringify(row) })),
+        changes.map(({ kind, id, row }) =>
+          row === undefined ? { type: 'del', key: `${kind}!${id}` } : { type: 'put', key: `${kind}!${id}`, value: JSON.stringify(row) },
+        ),
         { sync: true },
       ),
     close: () => level.close(),

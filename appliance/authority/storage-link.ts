@@ -50,15 +50,19 @@ export function createStorageLink(state: State, url: string, own: KeyAndCertific
 function put(agent: Agent, url: string, told: Told): Promise<boolean> {
   const body = Buffer.from(JSON.stringify({ device: told.device, thumbprints: told.thumbprints }))
   return new Promise(resolve => {
-    const sent = request(url, { agent, method: 'PUT', timeout: ANSWER_MS, headers: { 'content-type': 'application/json', 'content-length': body.length } }, answer => {
-      let bytes = 0
-      answer.on('data', (part: Buffer) => {
-        bytes += part.length
-        if (bytes > JSON_BYTES_MAX) sent.destroy()
-      })
-      answer.on('end', () => resolve(answer.statusCode === 200))
-      answer.on('error', () => resolve(false))
-    })
+    const sent = request(
+      url,
+      { agent, method: 'PUT', timeout: ANSWER_MS, headers: { 'content-type': 'application/json', 'content-length': body.length } },
+      answer => {
+        let bytes = 0
+        answer.on('data', (part: Buffer) => {
+          bytes += part.length
+          if (bytes > JSON_BYTES_MAX) sent.destroy()
+        })
+        answer.on('end', () => resolve(answer.statusCode === 200))
+        answer.on('error', () => resolve(false))
+      },
+    )
     sent.on('timeout', () => sent.destroy())
     sent.on('error', () => resolve(false))
     sent.end(body)

@@ -1,13 +1,15 @@
 // The commands ask the running appliance over its admin socket; when none runs, the same request is answered in-process.
 import { request } from 'node:http'
 import { adminSocketOf, isRunning, openAuthority } from '#authority/authority.ts'
+import { AUTHORITY_ERRORS, fault } from '#authority/errors.ts'
 import { faultFromAnswer } from '#protocol/errors.ts'
 import { Fault } from '#protocol/fault.ts'
-import { AUTHORITY_ERRORS, fault } from '#authority/errors.ts'
 
 /** Asks, and gives the parsed answer; an error answer is thrown as the fault that it says. */
 export async function askAdmin(home: string, version: string, method: 'GET' | 'POST', path: string, body?: object): Promise<Record<string, unknown>> {
-  const { status, text } = (await isRunning(home)) ? await overSocket(adminSocketOf(home), method, path, body) : await inProcess(home, version, method, path, body)
+  const { status, text } = (await isRunning(home))
+    ? await overSocket(adminSocketOf(home), method, path, body)
+    : await inProcess(home, version, method, path, body)
   const value: unknown = JSON.parse(text)
   if (status >= 400) throw faultOf(value)
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}

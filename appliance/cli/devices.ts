@@ -1,11 +1,11 @@
 // holdfast-appliance device, status, audit and reindex.
 import type { Command } from 'commander'
-import { reindexHome } from '#storage/reindex.ts'
 import { ADMIN_PATHS } from '#authority/admin-api.ts'
-import { EXIT } from '#protocol/fault.ts'
 import type { Frame } from '#cli/frame.ts'
 import { formatBytes, formatSeconds } from '#cli/progress.ts'
 import { table } from '#cli/table.ts'
+import { EXIT } from '#protocol/fault.ts'
+import { reindexHome } from '#storage/reindex.ts'
 import { askAdmin } from './admin-client.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -16,7 +16,14 @@ const time = (value: unknown): string => (typeof value === 'number' ? new Date(v
 const deviceTable = (rows: readonly Row[]): string[] =>
   table(
     ['device', 'user', 'host', 'paired', 'last backup', ''],
-    rows.map(row => [text(row['device']).slice(0, 12), text(row['user']), text(row['hostname']), time(row['paired_ms']), time(row['head_ms']), row['is_authorized'] === true ? '' : 'deauthorized']),
+    rows.map(row => [
+      text(row['device']).slice(0, 12),
+      text(row['user']),
+      text(row['hostname']),
+      time(row['paired_ms']),
+      time(row['head_ms']),
+      row['is_authorized'] === true ? '' : 'deauthorized',
+    ]),
   )
 
 export function registerDevice(program: Command, frame: Frame): void {
@@ -35,7 +42,12 @@ export function registerDevice(program: Command, frame: Frame): void {
     .action(async (id: string) => {
       const answer = await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.deauthorize, { device: id })
       const isConfirmed = answer['confirmed_by_storage'] === true
-      frame.result(answer, [`Device ${text(answer['device']).slice(0, 12)} is deauthorized.`, isConfirmed ? 'The storage node refuses it too.' : 'The storage node does not answer; it will be told as soon as it does. Tickets that are out end in five minutes at most.'])
+      frame.result(answer, [
+        `Device ${text(answer['device']).slice(0, 12)} is deauthorized.`,
+        isConfirmed
+          ? 'The storage node refuses it too.'
+          : 'The storage node does not answer; it will be told as soon as it does. Tickets that are out end in five minutes at most.',
+      ])
     })
 }
 
@@ -78,7 +90,9 @@ export function registerReindex(program: Command, frame: Frame): void {
       const damaged = archives.filter(one => one.damage.length > 0)
       frame.result({ archives }, [
         ...archives.map(one => `${one.archive}: ${one.records} records, ${one.damage.length === 0 ? 'all well' : `${one.damage.length} places damaged`}`),
-        ...damaged.flatMap(one => one.damage.map(place => `damaged: archive ${one.archive}, segment ${place.segment}, byte ${place.offset}, ${place.length} bytes: ${place.reason}`)),
+        ...damaged.flatMap(one =>
+          one.damage.map(place => `damaged: archive ${one.archive}, segment ${place.segment}, byte ${place.offset}, ${place.length} bytes: ${place.reason}`),
+        ),
       ])
       if (damaged.length > 0) frame.exit(EXIT.damaged)
     })

@@ -17,7 +17,11 @@ export function registerInit(program: Command, frame: Frame): void {
     .action(async (options: Options) => {
       if (options.keystore !== 'none') throw fault('KEYSTORE_UNAVAILABLE', { found: options.keystore })
       const home = frame.home()
-      const { ca_sha256 } = await initHome(home, { listen: options.listen, authority_port: options.authorityPort, storage_port: options.storagePort, keystore: 'none' }, Date.now())
+      const { ca_sha256 } = await initHome(
+        home,
+        { listen: options.listen, authority_port: options.authorityPort, storage_port: options.storagePort, keystore: 'none' },
+        Date.now(),
+      )
       frame.result({ home, ca_sha256 }, [
         `Set up in ${home}. The site's CA has the SHA-256 ${ca_sha256}.`,
         `Next: holdfast-appliance user add NAME --home ${home}`,

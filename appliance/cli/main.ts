@@ -51,6 +51,14 @@ try {
 } catch (error) {
   frame.progress.clear()
   if (error instanceof CommanderError && (error.exitCode === 0 || error.code === 'commander.help')) process.exitCode = error.exitCode && EXIT.usage
-  else if (error instanceof CommanderError) process.exitCode = endWith(fault('USAGE_WRONG', { found: error.message.replace(/^error: /, '').replace(/\s+/g, ' ').trim() }))
+  else if (error instanceof CommanderError)
+    process.exitCode = endWith(
+      fault('USAGE_WRONG', {
+        found: error.message
+          .replace(/^error: /, '')
+          .replace(/\s+/g, ' ')
+          .trim(),
+      }),
+    )
   else process.exitCode = endWith(error)
 }

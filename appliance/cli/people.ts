@@ -30,7 +30,13 @@ export function registerUser(program: Command, frame: Frame): void {
     .action(async () => {
       const { users } = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.users)
       const rows = users as Row[]
-      frame.result({ users: rows }, table(['user', 'tenant', 'since', ''], rows.map(row => [text(row['name']), text(row['tenant']), time(row['made_ms']), row['is_disabled'] === true ? 'disabled' : ''])))
+      frame.result(
+        { users: rows },
+        table(
+          ['user', 'tenant', 'since', ''],
+          rows.map(row => [text(row['name']), text(row['tenant']), time(row['made_ms']), row['is_disabled'] === true ? 'disabled' : '']),
+        ),
+      )
     })
   user
     .command('disable')
@@ -38,7 +44,9 @@ export function registerUser(program: Command, frame: Frame): void {
     .argument('<name>')
     .action(async (name: string) => {
       await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.disable, { user: name })
-      frame.result({ user: name, is_disabled: true }, [`User ${name} is disabled. Running backups end when their tickets do, in five minutes at most; deauthorize a device to end them at once.`])
+      frame.result({ user: name, is_disabled: true }, [
+        `User ${name} is disabled. Running backups end when their tickets do, in five minutes at most; deauthorize a device to end them at once.`,
+      ])
     })
 }
 
@@ -58,7 +66,13 @@ export function registerTenant(program: Command, frame: Frame): void {
     .action(async () => {
       const { tenants } = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.tenants)
       const rows = tenants as Row[]
-      frame.result({ tenants: rows }, table(['tenant', 'since'], rows.map(row => [text(row['name']), time(row['made_ms'])])))
+      frame.result(
+        { tenants: rows },
+        table(
+          ['tenant', 'since'],
+          rows.map(row => [text(row['name']), time(row['made_ms'])]),
+        ),
+      )
     })
 }
 
@@ -70,6 +84,7 @@ export function registerLink(program: Command, frame: Frame): void {
     .action(async (name: string) => {
       const answer = await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.links, { user: name })
       frame.result(answer, [text(answer['link'])])
-      if (!frame.isJson()) frame.say(`It works once, until ${time(answer['expires_ms'])}. Hand it to ${name}, who needs the password too: holdfast pair "LINK" --home DIR`)
+      if (!frame.isJson())
+        frame.say(`It works once, until ${time(answer['expires_ms'])}. Hand it to ${name}, who needs the password too: holdfast pair "LINK" --home DIR`)
     })
 }

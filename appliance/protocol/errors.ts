@@ -91,6 +91,20 @@ export const PROTOCOL_ERRORS = {
   OVERLOADED: { status: 503, exit: EXIT.unreachable, text: 'the server has too much to do', next: 'try again in a moment' },
 } as const satisfies Record<string, ErrorRow>
 
+/** What can go wrong when a server begins to listen; never crosses the wire (listening.ts). */
+export const LISTENING_ERRORS = {
+  PORT_IN_USE: {
+    exit: EXIT.failed,
+    text: 'the port is in use',
+    next: 'stop what uses it, or make a home with other ports (`init --authority-port`, `--storage-port`)',
+  },
+  ADDRESS_UNUSABLE: {
+    exit: EXIT.failed,
+    text: 'it is not possible to listen at this address',
+    next: 'make a home with an address of this machine (`init --listen`)',
+  },
+} as const satisfies Record<string, ErrorRow>
+
 export type ProtocolErrorCode = keyof typeof PROTOCOL_ERRORS
 
 /** Makes a fault of the protocol; see PROTOCOL.md for each code. */

@@ -1,10 +1,6 @@
 // What can go wrong when a server begins to listen, said the same way by all of them.
-import { EXIT, type ErrorRow, type Fault, faults } from './fault.ts'
-
-export const LISTENING_ERRORS = {
-  PORT_IN_USE: { exit: EXIT.failed, text: 'the port is in use', next: 'stop what uses it, or make a home with other ports (`init --authority-port`, `--storage-port`)' },
-  ADDRESS_UNUSABLE: { exit: EXIT.failed, text: 'it is not possible to listen at this address', next: 'make a home with an address of this machine (`init --listen`)' },
-} as const satisfies Record<string, ErrorRow>
+import { LISTENING_ERRORS } from './errors.ts'
+import { type Fault, faults } from './fault.ts'
 
 const fault = faults(LISTENING_ERRORS)
 

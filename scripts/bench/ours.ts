@@ -15,7 +15,8 @@ export async function startOurs(folder: string, clients: number): Promise<Conten
   const password = join(folder, 'password')
   mkdirSync(folder, { recursive: true })
   writeFileSync(password, 'a password for the benchmark\n', { mode: 0o600 })
-  const appliance = (...parameters: string[]): string => execFileSync(join(scripts, 'holdfast-appliance'), [...parameters, '--home', home], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  const appliance = (...parameters: string[]): string =>
+    execFileSync(join(scripts, 'holdfast-appliance'), [...parameters, '--home', home], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
   appliance('init', '--listen', '127.0.0.1', '--authority-port', `${await freePort()}`, '--storage-port', `${await freePort()}`, '--keystore', 'none')
   appliance('user', 'add', 'ann', '--password-file', password)
   const server = spawn(join(scripts, 'holdfast-appliance'), ['run', '--home', home], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -25,7 +26,10 @@ export async function startOurs(folder: string, clients: number): Promise<Conten
   })
   const agent = (client: number): string => join(folder, `agent-${client}`)
   for (let client = 0; client < clients; client++) {
-    const link = appliance('link', 'ann').split('\n').find(line => line.startsWith('holdfast://')) ?? ''
+    const link =
+      appliance('link', 'ann')
+        .split('\n')
+        .find(line => line.startsWith('holdfast://')) ?? ''
     execFileSync(join(scripts, 'holdfast'), ['pair', link, '--home', agent(client), '--password-file', password], { stdio: 'ignore' })
   }
   return {

@@ -18,12 +18,39 @@ const PORT = 18_555
 
 /** Starts rest-server with one repository for each client. */
 export async function startPeer(bin: string, folder: string, clients: number): Promise<Contender> {
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30', '-keyout', 'k.pem', '-out', 'c.pem', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { cwd: folder, stdio: 'ignore' })
-  const server: ChildProcess = spawn(join(bin, 'rest-server'), ['--path', 'rs', '--no-auth', '--tls', '--tls-cert', 'c.pem', '--tls-key', 'k.pem', '--listen', `127.0.0.1:${PORT}`], { cwd: folder, stdio: 'ignore' })
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '30',
+      '-keyout',
+      'k.pem',
+      '-out',
+      'c.pem',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost,IP:127.0.0.1',
+    ],
+    { cwd: folder, stdio: 'ignore' },
+  )
+  const server: ChildProcess = spawn(
+    join(bin, 'rest-server'),
+    ['--path', 'rs', '--no-auth', '--tls', '--tls-cert', 'c.pem', '--tls-key', 'k.pem', '--listen', `127.0.0.1:${PORT}`],
+    { cwd: folder, stdio: 'ignore' },
+  )
   await untilListening(PORT)
   const restic = (client: number, ...parameters: string[]): Promise<Measured> =>
     measure(join(bin, 'restic'), ['-r', `rest:https://127.0.0.1:${PORT}/c${client}/`, '--cacert', join(folder, 'c.pem'), '-q', ...parameters], {
-      RESTIC_PASSWORD: 'x', RESTIC_CACHE_DIR: join(folder, `cache-${client}`),
+      RESTIC_PASSWORD: 'x',
+      RESTIC_CACHE_DIR: join(folder, `cache-${client}`),
     })
   for (let client = 0; client < clients; client++) await restic(client, 'init')
   return {
@@ -40,7 +67,8 @@ export async function startPeer(bin: string, folder: string, clients: number): P
 }
 
 /** What a folder takes, in MiB, by the lengths of its files. */
-export const folder_mb = (folder: string): number => Number(execFileSync('du', ['-sb', '--apparent-size', folder], { encoding: 'utf8' }).split('\t')[0]) / 1024 ** 2
+export const folder_mb = (folder: string): number =>
+  Number(execFileSync('du', ['-sb', '--apparent-size', folder], { encoding: 'utf8' }).split('\t')[0]) / 1024 ** 2
 
 async function untilListening(port: number): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {

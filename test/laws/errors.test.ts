@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import type { ErrorRow } from '#protocol/fault.ts'
 import { EXIT } from '#protocol/fault.ts'
-import { filesOf, ROOT, sources, textOf } from './source.ts'
+import { filesOf, ROOT, sources, textOf, violations } from './source.ts'
 
 type Row = { readonly file: string; readonly row: ErrorRow }
 type Explained = { readonly file: string; readonly cells: Readonly<Record<string, string>> }
@@ -12,7 +12,7 @@ const isRow = (value: unknown): value is ErrorRow => typeof value === 'object' &
 
 async function codesInSource(): Promise<Map<string, Row[]>> {
   const codes = new Map<string, Row[]>()
-  for (const file of sources('appliance', 'agent').filter(name => name.endsWith('/errors.ts'))) {
+  for (const file of sources('appliance', 'agent').filter(name => /^export const \w+_ERRORS = /m.test(textOf(name)))) {
     const module_ = (await import(join(ROOT, file))) as Record<string, unknown>
     for (const table of Object.values(module_)) {
       if (typeof table !== 'object' || table === null) continue
@@ -52,11 +52,17 @@ const inDocuments = codesInDocuments()
 
 test('every error code has its row in a document', t => {
   t.true(inSource.size > 40)
-  for (const [code, rows] of inSource) t.true(inDocuments.has(code), `${code} of ${rows.map(row => row.file).join(', ')}`)
+  const wrong = violations(inSource, ([code, rows], report) => {
+    if (!inDocuments.has(code)) report(`${code} of ${rows.map(row => row.file).join(', ')}`)
+  })
+  t.deepEqual(wrong, [])
 })
 
 test('every row of a document is an error code', t => {
-  for (const [code, rows] of inDocuments) t.true(inSource.has(code), `${code} in ${rows.map(row => row.file).join(', ')}`)
+  const wrong = violations(inDocuments, ([code, rows], report) => {
+    if (!inSource.has(code)) report(`${code} in ${rows.map(row => row.file).join(', ')}`)
+  })
+  t.deepEqual(wrong, [])
 })
 
 test('a document gives the exit code and the status that the program gives', t => {
@@ -90,7 +96,8 @@ test('every code is in capitals, has an agreed exit code, and says what to do ne
 })
 
 test('every fault that is made has a row', t => {
-  for (const file of sources('appliance', 'agent')) {
-    for (const [, code = ''] of textOf(file).matchAll(/\b\w*[fF]ault\('([A-Z][A-Z0-9_]+)'/g)) t.true(inSource.has(code), `${file}: ${code}`)
-  }
+  const wrong = violations(sources('appliance', 'agent'), (file, report) => {
+    for (const [, code = ''] of textOf(file).matchAll(/\b\w*[fF]ault\('([A-Z][A-Z0-9_]+)'/g)) if (!inSource.has(code)) report(`${file}: ${code}`)
+  })
+  t.deepEqual(wrong, [])
 })

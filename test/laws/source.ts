@@ -96,3 +96,10 @@ const ROOMS: readonly [prefix: string, room: string][] = aliases.map(([name, pat
 
 /** The room that a file is in, by the name under which it is imported; `scripts` and `test` are rooms too. */
 export const roomOf = (file: string): string => ROOMS.find(([prefix]) => file.startsWith(prefix))?.[1] ?? file.split('/')[0] ?? ''
+
+/** What breaks a law, each by name; a law holds if there is nothing. */
+export function violations<Item>(items: Iterable<Item>, check: (item: Item, report: (what: string) => void) => void): string[] {
+  const found = new Set<string>()
+  for (const item of items) check(item, what => void found.add(what))
+  return [...found]
+}

@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
+import { RESERVE_BYTES } from '#archive/store.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
 import { makeSite, PASSWORD, startSite } from './site.ts'
@@ -162,14 +163,15 @@ function makeVolume(mebibytes: number): { folder: string; remove: () => void } |
 }
 
 test.serial('when the volume of the storage node is full, backups say so and restores still work (where a volume can be mounted)', async t => {
-  const volume = makeVolume(160)
+  // What is kept free for the storage node's own needs, and 64 MiB for archives.
+  const volume = makeVolume(RESERVE_BYTES / 1024 / 1024 + 64)
   if (!volume) return void t.pass()
   const site = await startSite({ folder: join(volume.folder, 'site') })
   const elsewhere = mkdtempSync(join(tmpdir(), 'holdfast-elsewhere-'))
   try {
     const [small, large] = [join(elsewhere, 'small'), join(elsewhere, 'large')]
     makeTree(small, 6, 5_000_000)
-    makeTree(large, 7, 350_000_000)
+    makeTree(large, 7, 150_000_000)
     const home = join(elsewhere, 'ann')
     t.is((await holdfast(['pair', await site.link(), '--home', home, '--password-file', '-'], { input: `${PASSWORD}\n` })).code, 0)
     const { snapshot } = await site.agentJson<{ snapshot: string }>(home, 'backup', small)

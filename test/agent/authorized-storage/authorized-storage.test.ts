@@ -85,7 +85,11 @@ test('a store of a newer version is refused', async t => {
 test('a home is locked for one process, and free again when that was killed', async t => {
   const home = homeOf('lock')
   const module_ = new URL('../../../agent/authorized-storage/home-lock.ts', import.meta.url).href
-  const holder = spawn(process.execPath, ['--input-type=module', '-e', `import { lockHome } from '${module_}'; await lockHome('${home}'); process.stdout.write('locked'); setInterval(() => {}, 1000)`])
+  const holder = spawn(process.execPath, [
+    '--input-type=module',
+    '-e',
+    `import { lockHome } from '${module_}'; await lockHome('${home}'); process.stdout.write('locked'); setInterval(() => {}, 1000)`,
+  ])
   await new Promise(resolve => holder.stdout.once('data', resolve))
   await t.throwsAsync(lockHome(home), { code: 'HOME_BUSY' })
   holder.kill('SIGKILL')

@@ -40,7 +40,13 @@ export function createShelf(): Shelf {
   const records = new Map<string, Buffer>()
   const recordOf = (id: string): ReturnType<typeof parseRecord> => parseRecord(records.get(id) ?? Buffer.alloc(0))
   const shelf: Shelf = {
-    keys, folder: home, records, head: null, unreadable: [], sent: 0, stopAfter: Number.POSITIVE_INFINITY,
+    keys,
+    folder: home,
+    records,
+    head: null,
+    unreadable: [],
+    sent: 0,
+    stopAfter: Number.POSITIVE_INFINITY,
     async backup(paths, more = {}) {
       const cache = await openCache(home, ARCHIVE)
       shelf.unreadable = []
@@ -53,7 +59,8 @@ export function createShelf(): Shelf {
       const link: ReaderLink = {
         ask: async ids => {
           const missing = new Uint8Array(Math.ceil(ids.length / 256))
-          for (let i = 0; i * 32 < ids.length; i++) if (!records.has(ids.toString('hex', i * 32, i * 32 + 32))) missing[i >> 3] = (missing[i >> 3] ?? 0) | (1 << (i & 7))
+          for (let i = 0; i * 32 < ids.length; i++)
+            if (!records.has(ids.toString('hex', i * 32, i * 32 + 32))) missing[i >> 3] = (missing[i >> 3] ?? 0) | (1 << (i & 7))
           return missing
         },
         fetch: async id => records.get(id.toString('hex')) ?? Buffer.alloc(0),
@@ -77,8 +84,19 @@ export function createShelf(): Shelf {
         },
       }
       const work: BackupWork = {
-        home, archive: ARCHIVE, paths, excludes: [], oneFileSystem: false, hostname: 'test', agentVersion: '0', compressionLevel: 1, isDryRun: false,
-        head: shelf.head, isArchiveEmpty: records.size === 0, isDistrustful: false, ...more,
+        home,
+        archive: ARCHIVE,
+        paths,
+        excludes: [],
+        oneFileSystem: false,
+        hostname: 'test',
+        agentVersion: '0',
+        compressionLevel: 1,
+        isDryRun: false,
+        head: shelf.head,
+        isArchiveEmpty: records.size === 0,
+        isDistrustful: false,
+        ...more,
       }
       try {
         return await Promise.race([runReader(work, keys, cache, link), stopped])
@@ -93,7 +111,11 @@ export function createShelf(): Shelf {
         return [...entriesOf(decodePage(openRecord(keys, ARCHIVE, record.bytes), record.clear))]
       }),
     contentOf: entry =>
-      Buffer.concat(entry.extents.map(({ block, offset, length }) => openRecord(keys, ARCHIVE, records.get(block.toString('hex')) ?? Buffer.alloc(0)).subarray(offset, offset + length))),
+      Buffer.concat(
+        entry.extents.map(({ block, offset, length }) =>
+          openRecord(keys, ARCHIVE, records.get(block.toString('hex')) ?? Buffer.alloc(0)).subarray(offset, offset + length),
+        ),
+      ),
     close() {
       keys.wipe()
       ring.wipe()

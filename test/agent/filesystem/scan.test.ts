@@ -11,9 +11,18 @@ import { comparePaths } from '#format/path-order.ts'
 const root = mkdtempSync(join(tmpdir(), 'holdfast-scan-'))
 test.after.always(() => execFileSync('rm', ['-rf', root]))
 
-function scan(paths: string[], more: Partial<ScanOptions> & { patterns?: string[] } = {}): { entries: Scanned[]; names: string[]; unreadable: [string, string][] } {
+function scan(
+  paths: string[],
+  more: Partial<ScanOptions> & { patterns?: string[] } = {},
+): { entries: Scanned[]; names: string[]; unreadable: [string, string][] } {
   const unreadable: [string, string][] = []
-  const walk = createScan({ paths, exclude: createExclude(more.patterns ?? []), oneFileSystem: false, onUnreadable: (path, reason) => unreadable.push([path, reason]), ...more })
+  const walk = createScan({
+    paths,
+    exclude: createExclude(more.patterns ?? []),
+    oneFileSystem: false,
+    onUnreadable: (path, reason) => unreadable.push([path, reason]),
+    ...more,
+  })
   const entries: Scanned[] = []
   for (let entry = walk.next(); entry; entry = walk.next()) entries.push(entry)
   const base = bytePath(root)
@@ -31,10 +40,12 @@ test('entries come in path order, a directory before what is in it, each with it
   put('order/a/b', 'order/a-b', 'order/a.c', 'order/ab/c', 'order/B', 'order/a0')
   const { entries, names } = scan([join(root, 'order')])
   t.deepEqual(names, ['order', 'order/B', 'order/a', 'order/a/b', 'order/a-b', 'order/a.c', 'order/a0', 'order/ab', 'order/ab/c'])
-  for (const [i, { path, depth, name }] of entries.entries()) {
+  let before = ''
+  for (const { path, depth, name } of entries) {
     t.is(depth, path.split('/').length)
-    t.is(name, path.split('/').at(-1))
-    if (i > 0) t.true(comparePaths(entries[i - 1]?.path ?? '', path) < 0)
+    t.is(name, path.split('/').at(-1) ?? '')
+    t.true(comparePaths(before, path) < 0)
+    before = path
   }
 })
 
@@ -42,7 +53,13 @@ test('the directories above the backup set are there, and nothing else of what i
   put('above/in/x', 'above/beside/y', 'above/z')
   const { entries, names } = scan([join(root, 'above', 'in')])
   t.deepEqual(names, ['above', 'above/in', 'above/in/x'])
-  t.deepEqual(entries.filter(({ isAbove }) => isAbove).map(({ path }) => path), bytePath(root).split('/').map((_, i, parts) => parts.slice(0, i + 1).join('/')).concat(`${bytePath(root)}/above`))
+  t.deepEqual(
+    entries.filter(({ isAbove }) => isAbove).map(({ path }) => path),
+    bytePath(root)
+      .split('/')
+      .map((_, i, parts) => parts.slice(0, i + 1).join('/'))
+      .concat(`${bytePath(root)}/above`),
+  )
 })
 
 test('paths that lie in one another, or are named twice, count once', t => {
@@ -92,7 +109,10 @@ test('a socket is passed over and said', t => {
   execFileSync('python3', ['-c', 'import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1])', join(root, 'sockets', 's')])
   const { names, unreadable } = scan([join(root, 'sockets')])
   t.deepEqual(names, ['sockets'])
-  t.deepEqual(unreadable.map(([, reason]) => reason), ['SOCKET'])
+  t.deepEqual(
+    unreadable.map(([, reason]) => reason),
+    ['SOCKET'],
+  )
 })
 
 test('a path of the set that is gone is said', t => {
@@ -111,14 +131,21 @@ test('100,000 entries in one directory are walked in order', t => {
 test('a path longer than the system takes is said, and the walk goes on', t => {
   const deep = join(root, 'deep')
   mkdirSync(deep)
-  execFileSync('python3', ['-c', `
+  execFileSync('python3', [
+    '-c',
+    `
 import os, sys
 os.chdir(sys.argv[1])
 for i in range(25):
     os.mkdir('d' * 200); os.chdir('d' * 200)
-`, deep])
+`,
+    deep,
+  ])
   put('deep/z')
   const { names, unreadable } = scan([deep])
   t.true(names.includes('deep/z'))
-  t.deepEqual(unreadable.map(([, reason]) => reason), ['PATH_TOO_LONG'])
+  t.deepEqual(
+    unreadable.map(([, reason]) => reason),
+    ['PATH_TOO_LONG'],
+  )
 })

@@ -21,7 +21,7 @@ export type SimulatedDisk = Disk & {
   /** Bytes that still fit; undefined: no limit. */
   setFree(bytes: number | undefined): void
   /** The next flush fails, and what was not flushed by then never will be. */
-  failFlush(): void
+  failFlush(fails: boolean): void
   /** The content of a file, to look at or to damage; undefined if there is none. */
   content(path: string): Buffer | undefined
   setContent(path: string, content: Buffer | undefined): void
@@ -222,8 +222,8 @@ export function createSimulatedDisk(): SimulatedDisk {
     setFree: bytes => {
       free_bytes = bytes
     },
-    failFlush: () => {
-      flushFails = true
+    failFlush: fails => {
+      flushFails = fails
     },
     content: path => {
       try {

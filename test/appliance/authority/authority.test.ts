@@ -1,10 +1,10 @@
-import { Agent } from 'node:https'
 import { rmSync, statSync } from 'node:fs'
+import { Agent } from 'node:https'
 import { join } from 'node:path'
 import test from 'ava'
-import { readHome } from '#authority/home.ts'
-import { makeCa, signDevice } from '#authority/certificates.ts'
 import { startAuthority } from '#authority/authority.ts'
+import { makeCa, signDevice } from '#authority/certificates.ts'
+import { readHome } from '#authority/home.ts'
 import { AUTHORITY_PATHS, Device as DeviceShape, Ticket } from '#protocol/authority-api.ts'
 import { LINK_MS, LINK_PASSWORD_TRIES_MAX } from '#protocol/limits.ts'
 import { parsePairingLink } from '#protocol/pairing-link.ts'
@@ -13,9 +13,16 @@ import { fetchCa } from '#site/pairing.ts'
 import { sendForJson } from '#site/request.ts'
 import { ask, type Device, HOUR_MS, makeHome, pair, startSite, withAuthority } from './site.ts'
 
-const deviceOf = (device: Device) => sendForJson(DeviceShape, { origin: device.identity.authority, agent: device.agent, method: 'GET', path: AUTHORITY_PATHS.device })
+const deviceOf = (device: Device) =>
+  sendForJson(DeviceShape, { origin: device.identity.authority, agent: device.agent, method: 'GET', path: AUTHORITY_PATHS.device })
 const ticketFor = (device: Device, archive: string) =>
-  sendForJson(Ticket, { origin: device.identity.authority, agent: device.agent, method: 'POST', path: AUTHORITY_PATHS.tickets, body: { archive, verbs: ['backup'] } })
+  sendForJson(Ticket, {
+    origin: device.identity.authority,
+    agent: device.agent,
+    method: 'POST',
+    path: AUTHORITY_PATHS.tickets,
+    body: { archive, verbs: ['backup'] },
+  })
 const code = (expected: string) => ({ code: expected })
 
 test('a link pairs one device, once', async t => {
@@ -72,7 +79,11 @@ test('too many wrong passwords use a link up', async t => {
   // The pauses between tries are by the authority's clock: it runs fast here.
   let fast_ms = Date.now()
   const now = (): number => (fast_ms += 60_000)
-  const { link } = await withAuthority(home, open => ask(open, 'POST', '/links', { user: 'ann' }), () => Date.now())
+  const { link } = await withAuthority(
+    home,
+    open => ask(open, 'POST', '/links', { user: 'ann' }),
+    () => Date.now(),
+  )
   const authority = await startAuthority(home, { version: '0', now })
   for (let tries = 0; tries < LINK_PASSWORD_TRIES_MAX; tries++) await t.throwsAsync(pair(String(link), 'wrong password'), code('PASSWORD_WRONG'))
   await t.throwsAsync(pair(String(link)), code('TOO_MANY_TRIES'))
@@ -127,7 +138,13 @@ test('the head of an archive never goes back', async t => {
   const site = await startSite()
   const device = await pair(await site.link())
   const put = (sequence: number) =>
-    sendForJson(DeviceShape, { origin: device.identity.authority, agent: device.agent, method: 'PUT', path: AUTHORITY_PATHS.head, body: { snapshot: 'a'.repeat(64), sequence } }).catch(() => {})
+    sendForJson(DeviceShape, {
+      origin: device.identity.authority,
+      agent: device.agent,
+      method: 'PUT',
+      path: AUTHORITY_PATHS.head,
+      body: { snapshot: 'a'.repeat(64), sequence },
+    }).catch(() => {})
   await put(7)
   await put(3)
   t.is((await deviceOf(device)).head?.sequence, 7)
@@ -146,7 +163,10 @@ test('a clock that is an hour off changes nothing, one ten years off refuses by 
 
 test('a home is set up once, runs once, and its files are for their owner only', async t => {
   const site = await startSite()
-  await t.throwsAsync(withAuthority(site.home, async () => {}), code('SITE_BUSY'))
+  await t.throwsAsync(
+    withAuthority(site.home, async () => {}),
+    code('SITE_BUSY'),
+  )
   await t.throwsAsync(startAuthority('/nonexistent', { version: '0' }), code('SITE_MISSING'))
   for (const name of ['config.json', 'authority/ca.key', 'authority/ticket.key', 'storage/storage.key', 'authority/audit.log', 'authority/admin.sock'])
     t.is(statSync(join(site.home, name)).mode & 0o777, 0o600, name)
@@ -156,7 +176,8 @@ test('a home is set up once, runs once, and its files are for their owner only',
 test('names and passwords that are not allowed are refused by name', async t => {
   const home = await makeHome()
   await withAuthority(home, async open => {
-    for (const user of ['Ann', 'a b', '../x', '-a', 'a'.repeat(65)]) await t.throwsAsync(ask(open, 'POST', '/users', { user, password: 'long enough', tenant: 'default' }), code('NAME_INVALID'))
+    for (const user of ['Ann', 'a b', '../x', '-a', 'a'.repeat(65)])
+      await t.throwsAsync(ask(open, 'POST', '/users', { user, password: 'long enough', tenant: 'default' }), code('NAME_INVALID'))
     await t.throwsAsync(ask(open, 'POST', '/users', { user: 'bob', password: 'short', tenant: 'default' }), code('PASSWORD_WEAK'))
     await t.throwsAsync(ask(open, 'POST', '/users', { user: 'ann', password: 'long enough', tenant: 'default' }), code('USER_EXISTS'))
     await t.throwsAsync(ask(open, 'POST', '/users', { user: 'bob', password: 'long enough', tenant: 'none' }), code('TENANT_UNKNOWN'))

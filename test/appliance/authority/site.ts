@@ -1,9 +1,9 @@
 // A site in a folder of its own, with its authority running in this process, and what a test does with it again and again.
 import { mkdtempSync, rmSync } from 'node:fs'
+import { Agent } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Agent } from 'node:https'
 import { type OpenAuthority, openAuthority, type RunningAuthority, startAuthority } from '#authority/authority.ts'
 import { initHome } from '#authority/home.ts'
 import { parsePairingLink } from '#protocol/pairing-link.ts'
@@ -14,7 +14,13 @@ import { fetchCa, pairDevice } from '#site/pairing.ts'
 export const PASSWORD = 'correct horse battery'
 export const HOUR_MS = 3_600_000
 
-export type Site = { readonly home: string; readonly clock: { offset_ms: number }; readonly authority: RunningAuthority; link(user?: string): Promise<string>; close(): Promise<void> }
+export type Site = {
+  readonly home: string
+  readonly clock: { offset_ms: number }
+  readonly authority: RunningAuthority
+  link(user?: string): Promise<string>
+  close(): Promise<void>
+}
 export type Device = { readonly identity: Identity; readonly key: Buffer; readonly agent: Agent }
 
 export const freePort = (): Promise<number> =>
@@ -56,7 +62,8 @@ export async function startSite(): Promise<Site> {
   const now = (): number => Date.now() + clock.offset_ms
   let authority = await startAuthority(home, { version: '0', now })
   return {
-    home, clock,
+    home,
+    clock,
     get authority() {
       return authority
     },
