@@ -41,10 +41,20 @@ export function createPlacing(target: Target, onConflict: OnConflict, isResume: 
     throw Object.assign(new Error('no free name'), { code: 'EEXIST' })
   }
 
+  /** Puts something finished in the place of whatever is there; if that can't be, it is removed. */
+  const moveOver = (temporary: string, path: string): void => {
+    try {
+      target.moveOver(temporary, path)
+    } catch (error) {
+      target.remove(temporary)
+      throw error
+    }
+  }
+
   /** Gives a finished temporary file its name. */
   const settle = (temporary: string, path: string): Placed => {
     if (onConflict === 'overwrite') {
-      target.moveOver(temporary, path)
+      moveOver(temporary, path)
       return path
     }
     const placed = atFreeName(path, at => target.moveNew(temporary, at))
@@ -108,7 +118,7 @@ export function createPlacing(target: Target, onConflict: OnConflict, isResume: 
       const temporary = temporaryPath(path, undefined)
       target.remove(temporary)
       make(temporary)
-      target.moveOver(temporary, path)
+      moveOver(temporary, path)
       return path
     },
 
@@ -120,7 +130,7 @@ export function createPlacing(target: Target, onConflict: OnConflict, isResume: 
         target.remove(temporary)
         target.link(to, temporary)
         // Renaming one name of a file over another name of it does nothing: then the temporary name stays.
-        target.moveOver(temporary, path)
+        moveOver(temporary, path)
         target.remove(temporary)
         return path
       }

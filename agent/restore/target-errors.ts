@@ -13,7 +13,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'only root may do this',
   EEXIST: 'something else is in its place',
   EISDIR: 'a directory is in its place',
-  ENOTDIR: 'a part of its path is no directory',
+  ENOTDIR: 'a part of its path is no directory, or a symbolic link, which is never followed',
   ELOOP: 'a part of its path is a symbolic link, which is never followed',
   ENAMETOOLONG: 'its name or path is too long for the target',
   EFBIG: 'the target volume takes no file as large as this',

@@ -10,7 +10,7 @@ import { KIND, parseRecord, parseRecordHeader, RECORD_HEADER_BYTES, type RecordH
 import type { DiskFile } from './disk.ts'
 import type { Damage } from './location.ts'
 import { FOOTER_TAIL_BYTES, type Footer, footerBytes, parseFooter } from './segment-footer.ts'
-import { isOwnKind, MARK_BYTES, parseOwnId, parseTime } from './segment-records.ts'
+import { isOwnKind, MARK_BYTES, parseMark, parseOwnId, parseSegmentHeader } from './segment-records.ts'
 
 /** A record of a client; `sequence` only for snapshots. All but `offset` and `length` were read from the record itself. */
 export type ScannedRecord = {
@@ -109,10 +109,16 @@ export async function scanSegment(file: DiskFile, options: ScanOptions): Promise
       const own = parseOwnId(header.id)
       archive ??= own.archive
       nonce ??= own.nonce
-      proven_bytes = Math.max(proven_bytes, at)
       anchor = { offset: at, crc: head.readUInt32LE(RECORD_HEADER_BYTES - 4) }
-      if (header.kind === KIND.segmentFooter) isSealed = at + length === size
-      else received_ms = parseTime(header, Buffer.from(await window.view(at + RECORD_HEADER_BYTES, MARK_BYTES - RECORD_HEADER_BYTES, true))) ?? received_ms
+      if (header.kind === KIND.segmentFooter) {
+        proven_bytes = Math.max(proven_bytes, at)
+        isSealed = at + length === size
+      } else {
+        const clear = Buffer.from(await window.view(at + RECORD_HEADER_BYTES, Math.min(header.clear_bytes, MARK_BYTES), true))
+        const mark = parseMark(header, clear)
+        proven_bytes = Math.max(proven_bytes, mark?.durable_bytes ?? 0)
+        received_ms = mark?.received_ms ?? parseSegmentHeader(header, clear) ?? received_ms
+      }
     } else {
       const sequence = header.kind === KIND.snapshot ? await sequenceOf(file, at, header) : undefined
       records.push({ header, offset: at, length, received_ms, sequence })

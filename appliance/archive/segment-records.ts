@@ -2,16 +2,19 @@
 // records that was written and flushed together. Invariants:
 //   each names archive, segment and its own offset, and carries the segment's nonce, which no client knows: so nobody can
 //   smuggle one in inside of an uploaded record, and none is believed in another place;
-//   a group is only written after the flush of the group before it returned, so an intact mark (or footer) proves that
-//   everything before it in its segment was durable: a bad record before it is damage, never a torn write.
+//   a mark says up to where the segment had been flushed when it was written: so an intact mark (or footer) proves that
+//   everything before that place was durable once, and a bad record there is damage, never a torn write.
 // Layout: FORMAT.md, "Segment".
-import { FORMAT_VERSION, frameRecord, ID_BYTES, KIND, type Kind, RECORD_HEADER_BYTES, type RecordHeader } from '#protocol/record.ts'
+import { frameRecord, ID_BYTES, KIND, type Kind, RECORD_HEADER_BYTES, type RecordHeader } from '#protocol/record.ts'
 
 export const ARCHIVE_ID_BYTES = 16
 export const NONCE_BYTES = 8
-/** Header and mark: a record header, and a time of eight bytes as clear part. */
-export const SEGMENT_HEADER_BYTES = RECORD_HEADER_BYTES + 8
-export const MARK_BYTES = RECORD_HEADER_BYTES + 8
+const HEADER_CLEAR_BYTES = 8
+const MARK_CLEAR_BYTES = 12
+/** Header: a record header, and a time as clear part. */
+export const SEGMENT_HEADER_BYTES = RECORD_HEADER_BYTES + HEADER_CLEAR_BYTES
+/** Mark: a record header, and a time and an offset as clear part. */
+export const MARK_BYTES = RECORD_HEADER_BYTES + MARK_CLEAR_BYTES
 /** A segment is sealed at so many records even if it is short, so that its footer fits into a record. */
 export const SEGMENT_RECORDS_MAX = 32_768
 
@@ -58,31 +61,47 @@ export const isOwnKind = (kind: Kind): boolean => kind === KIND.segmentHeader ||
  * @param created_ms  milliseconds since 1970 by the appliance's clock
  * @returns           SEGMENT_HEADER_BYTES long
  */
-export const encodeSegmentHeader = (place: OwnPlace, created_ms: number): Buffer => frameTime(KIND.segmentHeader, place, created_ms)
+export function encodeSegmentHeader(place: OwnPlace, created_ms: number): Buffer {
+  const clear = Buffer.alloc(HEADER_CLEAR_BYTES)
+  clear.writeBigUInt64LE(BigInt(created_ms))
+  return frameRecord(KIND.segmentHeader, 0, ownId(place), clear, NOTHING)
+}
+
+export type Mark = {
+  /** When the records behind it were received, in milliseconds since 1970 by the appliance's clock. */
+  readonly received_ms: number
+  /** Everything before this had been flushed when the mark was written: bytes from the start of the segment. */
+  readonly durable_bytes: number
+}
 
 /**
  * The record before each group of records.
  *
- * @param received_ms  when the group was received, in milliseconds since 1970 by the appliance's clock
- * @returns            MARK_BYTES long
+ * @returns MARK_BYTES long
  */
-export const encodeMark = (place: OwnPlace, received_ms: number): Buffer => frameTime(KIND.segmentMark, place, received_ms)
-
-function frameTime(kind: Kind, place: OwnPlace, time_ms: number): Buffer {
-  const clear = Buffer.alloc(8)
-  clear.writeBigUInt64LE(BigInt(time_ms))
-  return frameRecord(kind, 0, ownId(place), clear, NOTHING)
+export function encodeMark(place: OwnPlace, { received_ms, durable_bytes }: Mark): Buffer {
+  const clear = Buffer.alloc(MARK_CLEAR_BYTES)
+  clear.writeBigUInt64LE(BigInt(received_ms))
+  clear.writeUInt32LE(durable_bytes, 8)
+  return frameRecord(KIND.segmentMark, 0, ownId(place), clear, NOTHING)
 }
 
-/** The time in a header's or mark's clear part, in milliseconds since 1970; undefined if it has another shape. */
-export function parseTime(header: RecordHeader, clear: Buffer): number | undefined {
-  if (header.clear_bytes !== 8 || header.sealed_bytes !== 0 || clear.length !== 8) return undefined
+/** When a segment was made, in milliseconds since 1970, by the clear part of its header; undefined if it has another shape. */
+export const parseSegmentHeader = (header: RecordHeader, clear: Buffer): number | undefined =>
+  header.kind === KIND.segmentHeader && header.sealed_bytes === 0 && clear.length === HEADER_CLEAR_BYTES ? parseTime(clear) : undefined
+
+/** What a mark says in its clear part; undefined if it has another shape, or claims more than stands before it. */
+export function parseMark(header: RecordHeader, clear: Buffer): Mark | undefined {
+  if (header.kind !== KIND.segmentMark || header.sealed_bytes !== 0 || clear.length !== MARK_CLEAR_BYTES) return undefined
+  const received_ms = parseTime(clear)
+  const durable_bytes = clear.readUInt32LE(8)
+  return received_ms === undefined || durable_bytes > parseOwnId(header.id).offset ? undefined : { received_ms, durable_bytes }
+}
+
+function parseTime(clear: Buffer): number | undefined {
   const time_ms = clear.readBigUInt64LE(0)
   return time_ms <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(time_ms) : undefined
 }
 
 /** The CRC-32 in the header of a framed record: names one of the archive's own records among all that ever stood there. */
 export const headerCrc = (record: Buffer): number => record.readUInt32LE(RECORD_HEADER_BYTES - 4)
-
-/** The version byte that a segment written by this program carries in each record. */
-export const SEGMENT_VERSION = FORMAT_VERSION

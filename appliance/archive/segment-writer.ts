@@ -148,7 +148,7 @@ async function writePart(archive: Archive, segment: OpenSegment, records: readon
   const isNew = position === 0
   const place = (offset: number): OwnPlace => ({ archive: archive.id_bytes, segment: segment.number, offset, nonce: segment.nonce })
   const mark_at = isNew ? SEGMENT_HEADER_BYTES : position
-  const mark = encodeMark(place(mark_at), received_ms)
+  const mark = encodeMark(place(mark_at), { received_ms, durable_bytes: position })
   const pieces: Uint8Array[] = isNew ? [encodeSegmentHeader(place(0), received_ms), mark] : [mark]
   for (const { framed } of records) for (const piece of framed.pieces) pieces.push(piece)
   try {

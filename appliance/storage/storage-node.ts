@@ -20,11 +20,11 @@ import { createSessions, type Sessions } from './sessions.ts'
 import { createTickets } from './tickets.ts'
 
 /** All uploads together lie in so much memory at most, between their sockets and the disk. */
-export const UPLOADS_BYTES = 48 * 1024 * 1024
+export const UPLOADS_BYTES = 32 * 1024 * 1024
 /** All lists of ids that are being looked up. */
 const LISTS_BYTES = 16 * 1024 * 1024
 /** All records that are on their way out. */
-const READING_BYTES = 32 * 1024 * 1024
+const READING_BYTES = 16 * 1024 * 1024
 /** A stop waits so long for requests under way. */
 const STOP_MS = 10_000
 const STOP_STEP_MS = 20

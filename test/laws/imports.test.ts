@@ -22,7 +22,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   backup: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site'],
   restore: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site', 'archive'],
   cli: ['protocol', ...AGENT.filter(room => room !== 'cli')],
-  scripts: ['protocol'],
+  // Benchmarks start parts of the appliance by themselves, with the tests' certificates.
+  scripts: ['protocol', 'storage', 'test'],
 }
 
 /** Libraries that only these rooms may use, so that each is a seam. */
