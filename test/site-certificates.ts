@@ -17,7 +17,11 @@ export type Device = Credentials & { readonly device: string; readonly archive: 
 export type Validity = { readonly from_ms?: number; readonly until_ms?: number }
 
 /** Claims and header of a ticket, where they differ from a good one. */
-export type TicketChanges = { readonly claims?: Readonly<Record<string, unknown>>; readonly header?: Readonly<Record<string, unknown>>; readonly key?: KeyObject }
+export type TicketChanges = {
+  readonly claims?: Readonly<Record<string, unknown>>
+  readonly header?: Readonly<Record<string, unknown>>
+  readonly key?: KeyObject
+}
 
 export type TestSite = {
   readonly ca: Ca
@@ -104,7 +108,8 @@ async function credentials(keys: webcrypto.CryptoKeyPair, certificate: x509.X509
   }
 }
 
-const makeKeys = async (): Promise<webcrypto.CryptoKeyPair> => (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
+const makeKeys = async (): Promise<webcrypto.CryptoKeyPair> =>
+  (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
 const during = ({ from_ms = Date.now() - DAY_MS, until_ms = Date.now() + 30 * DAY_MS }: Validity): { notBefore: Date; notAfter: Date } => ({
   notBefore: new Date(from_ms),
   notAfter: new Date(until_ms),

@@ -103,13 +103,14 @@ export function createContent(options: ContentOptions) {
     fd: number,
     regions: readonly Hole[],
     length: number,
+    size: number,
   ): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
-    // One byte more than expected is asked for, so that growth is seen.
+    // At the file's end one byte more than expected is asked for, so that growth is seen.
     const into = await packFor(length + 1)
     const at = into.start + into.used
     let read_bytes = 0
     for (const [offset, region_bytes] of regions) {
-      const growth_bytes = region_bytes === length ? 1 : 0
+      const growth_bytes = offset + region_bytes === size ? 1 : 0
       read_bytes += readFully(fd, at + read_bytes, region_bytes, growth_bytes, offset)
     }
     counts.read_bytes += read_bytes
@@ -213,7 +214,7 @@ export function createContent(options: ContentOptions) {
           const holes = stats.blocks * 512n < stats.size ? options.holesOf(fd, stats) : undefined
           const regions = holes ? dataRegions(holes, length) : [[0, length] as Hole]
           const data_bytes = holes ? regions.reduce((sum, [, region_bytes]) => sum + region_bytes, 0) : length
-          const got = data_bytes < SMALL_FILE_BYTES ? await readSmall(fd, regions, data_bytes) : await readLarge(fd, regions)
+          const got = data_bytes < SMALL_FILE_BYTES ? await readSmall(fd, regions, data_bytes, length) : await readLarge(fd, regions)
           const after = fstatSync(fd, { bigint: true })
           if (after.ino !== before.ino || !after.isFile()) throw Object.assign(new Error('replaced'), { code: 'VANISHED' })
           const isSame = got.read_bytes === data_bytes && after.size === stats.size && after.mtimeNs === stats.mtimeNs && after.ctimeNs === stats.ctimeNs

@@ -56,7 +56,11 @@ export function registerRecover(program: Command, frame: Frame): void {
           onProgress: ({ files, written_bytes }) => frame.progress.update({ done_bytes: written_bytes, total_bytes, note: `${files} files` }),
           onFailure: failure => frame.say(failureLine(failure.isDamage ? 'lost' : 'not restored', failure)),
           onDamage: ({ segment, offset, length, reason, id }) =>
-            frame.say(`damaged: segment ${segment}, ${length} bytes at ${offset}: ${reason}${id === undefined ? '' : ` (record ${id})`}`),
+            frame.say(
+              reason === 'torn'
+                ? `note: the last write of segment ${segment} is not whole (${length} bytes at ${offset}): cut by a power failure, or while it was copied; a backup that was just being made is not in it`
+                : `damaged: segment ${segment}, ${length} bytes at ${offset}: ${reason}${id === undefined ? '' : ` (record ${id})`}`,
+            ),
           onLostSnapshot: (id, lost) => frame.say(`damaged: snapshot ${id}: ${lost.message}`),
         })
         reportRestore(

@@ -2,8 +2,9 @@
 // pieces go into a temporary file beside its place, which is renamed when all of them are there and checked.
 // The name of the temporary file follows from path and content, so that a later run finds it again; what stands in it is
 // never trusted, but hashed again (`check`).
-import type { ArchiveKeys } from '#format/keys.ts'
+
 import { type ExtentsHash, startExtentsHash } from '#format/content-hash.ts'
+import type { ArchiveKeys } from '#format/keys.ts'
 import type { Page } from '#format/page.ts'
 import { SMALL_FILE_BYTES } from '#protocol/limits.ts'
 import { ID_BYTES } from '#protocol/record.ts'

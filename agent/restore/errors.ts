@@ -1,5 +1,5 @@
 // The errors of restoring and of looking into an archive. COMMANDS.md has a row for each.
-import { EXIT, type ErrorRow, faults } from '#protocol/fault.ts'
+import { type ErrorRow, EXIT, faults } from '#protocol/fault.ts'
 
 export const RESTORE_ERRORS = {
   SNAPSHOT_UNKNOWN: { exit: EXIT.usage, text: 'there is no such snapshot', next: 'list them with `holdfast snapshots`' },

@@ -6,8 +6,8 @@ import type { Breakage } from './assembly.ts'
 import { type OnConflict, otherPath } from './conflict.ts'
 import { fault } from './errors.ts'
 import { type Relocation, relocated } from './relocations.ts'
-import { breakageOf, errnoOf, isFull } from './target-errors.ts'
 import { openTarget, type Target } from './target.ts'
+import { breakageOf, errnoOf, isFull } from './target-errors.ts'
 
 /** Other names that are tried before giving up. */
 export const NAMES_MAX = 1000

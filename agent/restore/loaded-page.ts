@@ -3,8 +3,8 @@ import { decodePage, type Page } from '#format/page.ts'
 import { ID_BYTES } from '#protocol/record.ts'
 import type { PageMessage } from './messages.ts'
 import { dataRegions, type Region } from './regions.ts'
-import type { Metadata } from './target.ts'
 import { type Relocation, relocated } from './relocations.ts'
+import type { Metadata } from './target.ts'
 
 export type LoadedPage = {
   readonly page: Page

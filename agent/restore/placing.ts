@@ -9,8 +9,8 @@ import { type OnConflict, otherPath } from './conflict.ts'
 import { NAMES_MAX } from './ground.ts'
 import { type LoadedPage, metadataAt, placeOf, regionsOf } from './loaded-page.ts'
 import { forEachRun } from './regions.ts'
-import { errnoOf } from './target-errors.ts'
 import { INCOMPLETE_MODE, type Metadata, type Target } from './target.ts'
+import { errnoOf } from './target-errors.ts'
 
 const NOTHING = Buffer.alloc(0)
 

@@ -1,8 +1,9 @@
 // Restoring with no server at all: from an archive directory (a copy, a mounted disk) and a key. This is the one place in
 // the agent that reads segments. It needs no index, goes past damaged records, and trusts no byte of them: a record has a
 // digest, and opens only whole.
-import { closeReading, createLocationMap, openArchiveReading, readRecordAt, recordsOf } from '#archive/reading.ts'
+
 import { type Damage, inDiskOrder, type Location } from '#archive/location.ts'
+import { closeReading, createLocationMap, openArchiveReading, readRecordAt, recordsOf } from '#archive/reading.ts'
 import { type ArchiveKeys, deriveArchiveKeys, type KeyRing } from '#format/keys.ts'
 import { parseSnapshotClear } from '#protocol/clear-part.ts'
 import { fault as protocolFault } from '#protocol/errors.ts'
@@ -18,7 +19,7 @@ import { type OpenSnapshot, openSnapshots } from './snapshots.ts'
 import type { Tally } from './tally.ts'
 
 export type ArchiveSource = RecordSource & {
-  /** Damage that was met so far; what a power cut left is not among it. */
+  /** Damage that was met so far; what a power cut may have left is not among it. */
   readonly damage: readonly Damage[]
   /** Snapshot records that are there, but damaged: hex ids, with what is wrong. */
   readonly lostSnapshots: ReadonlyMap<string, Fault>
@@ -28,7 +29,7 @@ export type ArchiveSource = RecordSource & {
  * Finds all records of an archive directory, by the lists at the ends of its segments where those are whole. Memory: about
  * 40 bytes a record.
  *
- * @param onDamage  called for damage as it is met
+ * @param onDamage  called for damage as it is met, and for what a power cut may have left (torn)
  * @throws ARCHIVE_UNKNOWN  no segment is there
  */
 export async function openArchiveSource(directory: string, onDamage: (damage: Damage) => void = () => {}): Promise<ArchiveSource> {
@@ -41,8 +42,8 @@ export async function openArchiveSource(directory: string, onDamage: (damage: Da
   const options = {
     trustFooters: true,
     onDamage: (one: Damage): void => {
-      if (one.reason === 'torn') return
-      damage.push(one)
+      // The end of the last write may be torn: nobody was told that it was stored, so nothing need be lost. It is told all the same.
+      if (one.reason !== 'torn') damage.push(one)
       onDamage(one)
     },
   }

@@ -14,7 +14,7 @@ import type { RecordSource } from './record-source.ts'
 import { createSelection } from './selection.ts'
 import type { OpenSnapshot } from './snapshots.ts'
 import { addFailure, addOutcome, createTally, type Tally } from './tally.ts'
-import { runWindow, type RunningWindow, type WindowContext } from './window.ts'
+import { type RunningWindow, runWindow, type WindowContext } from './window.ts'
 import { startWorkers } from './worker-pool.ts'
 
 export type RestoreOptions = {

@@ -11,9 +11,9 @@ import { temporaryPath } from './assembly.ts'
 import { otherPath } from './conflict.ts'
 import { type LoadedPage, placeOf, regionsOf } from './loaded-page.ts'
 import { readFully } from './placing.ts'
-import { type Region, forEachRun } from './regions.ts'
-import { errnoOf } from './target-errors.ts'
+import { forEachRun, type Region } from './regions.ts'
 import type { Target } from './target.ts'
+import { errnoOf } from './target-errors.ts'
 
 /** Other names under which an earlier run may have put a file. */
 const NAMES_LOOKED_AT = 8

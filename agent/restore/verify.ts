@@ -2,8 +2,8 @@
 // names. With `isDataRead`, every block is opened too, and every file's content hash compared: a restore that writes nothing.
 import type { ArchiveKeys, KeyRing } from '#format/keys.ts'
 import { type Page, TYPE, TYPE_MASK } from '#format/page.ts'
-import { ID_BYTES } from '#protocol/record.ts'
 import { MISSING_IDS_MAX } from '#protocol/limits.ts'
+import { ID_BYTES } from '#protocol/record.ts'
 import { storedBytes } from './assembly.ts'
 import type { Failure } from './messages.ts'
 import { readPages } from './pages.ts'

@@ -3,10 +3,10 @@
 // while this one ends; what must come in order (links, directories) waits for the window before.
 import assert from 'node:assert/strict'
 import type { ArchiveKeys } from '#format/keys.ts'
-import { addPart, type Assembly, checkAssembly, createAssembly } from './assembly.ts'
+import { type Assembly, addPart, checkAssembly, createAssembly } from './assembly.ts'
 import type { Fetcher } from './fetch-blocks.ts'
 import type { Failure, Outcome } from './messages.ts'
-import { ACTION, actionOf, needsBlocks, neededBlocks } from './plan.ts'
+import { ACTION, actionOf, neededBlocks, needsBlocks } from './plan.ts'
 import type { Window, WindowPage } from './planner.ts'
 import type { WorkerPool } from './worker-pool.ts'
 

@@ -14,8 +14,8 @@ import { createPlacing, type Placed, readFully } from './placing.ts'
 import { ACTION } from './plan.ts'
 import { forEachRun } from './regions.ts'
 import { createStanding } from './standing.ts'
-import { breakageOf, isFull } from './target-errors.ts'
 import { openTarget } from './target.ts'
+import { breakageOf, isFull } from './target-errors.ts'
 
 const READ_BACK_BYTES = 256 * 1024
 const RELEASE_BYTES_MIN = 64 * 1024

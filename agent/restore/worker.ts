@@ -2,8 +2,8 @@
 // and wipes it at its end. See messages.ts for what it is told and what it answers.
 import { parentPort, workerData } from 'node:worker_threads'
 import { decodeKeyRing, deriveArchiveKeys } from '#format/keys.ts'
-import { isFull, errnoOf } from './target-errors.ts'
 import type { FromWorker, Outcome, ToWorker, WorkerSetup } from './messages.ts'
+import { errnoOf, isFull } from './target-errors.ts'
 import { createWork } from './work.ts'
 
 const port = parentPort

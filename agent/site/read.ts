@@ -31,7 +31,11 @@ export async function readEach(ids: Buffer, ask: (ids: Buffer) => Promise<Incomi
   }
   const once = async (): Promise<void> => {
     if (failure) return
-    const answer = await ask(Buffer.concat([...open.values()]))
+    // Asking is tried again by who asks; what is tried again here is an answer that broke off.
+    const answer = await ask(Buffer.concat([...open.values()])).catch((error: unknown) => {
+      failure = { error }
+    })
+    if (!answer) return
     const guarded: OnRecord = async record => {
       try {
         await take(record)
@@ -49,6 +53,6 @@ export async function readEach(ids: Buffer, ask: (ids: Buffer) => Promise<Incomi
     }
     if (!failure && open.size > 0) throw fault('ANSWER_INVALID', { expected: `${count} records`, found: `${count - open.size}` })
   }
-  if (count > 0) await sendRepeatedly(once, signal, hasMoved)
+  if (count > 0) await sendRepeatedly(once, { signal, hasMoved })
   if (failure) throw failure.error
 }

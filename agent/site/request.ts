@@ -25,19 +25,24 @@ export async function send(request: Request): Promise<IncomingMessage> {
   throw faultFromAnswer(parseJson((await readAll(answer, JSON_BYTES_MAX)).toString('utf8')))
 }
 
-/**
- * Sends again on a broken connection, with growing pauses: only for requests that may be repeated.
- *
- * @param attempt  is told how often it was tried before; what it made progress with starts the count anew
- */
-export async function sendRepeatedly<Answer>(attempt: () => Promise<Answer>, signal?: AbortSignal, hasMoved: () => boolean = () => false): Promise<Answer> {
+export type Repeating = {
+  readonly signal?: AbortSignal | undefined
+  /** Whether it makes sense to try again at all. */
+  readonly isHopeful?: () => boolean
+  /** Whether the last try made progress: then the count of tries begins anew. */
+  readonly hasMoved?: () => boolean
+}
+
+/** Sends again on a broken connection, with growing pauses: only for requests that may be repeated. */
+export async function sendRepeatedly<Answer>(attempt: () => Promise<Answer>, { signal, isHopeful, hasMoved }: Repeating): Promise<Answer> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt()
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      if (hasMoved()) tries = 1
-      if (tries >= TRIES_MAX || !isFault(error, 'UNREACHABLE', 'OVERLOADED', 'RECORD_CUT')) throw error
+      if (hasMoved?.() === true) tries = 1
+      if (tries >= TRIES_MAX || (isHopeful?.() === false && !isFault(error, 'OVERLOADED')) || !isFault(error, 'UNREACHABLE', 'OVERLOADED', 'RECORD_CUT'))
+        throw error
     }
     await pause(PAUSE_MS * 2 ** tries, undefined, signal ? { signal } : {}).catch((error: unknown) => {
       throw signal?.aborted ? signal.reason : error

@@ -67,6 +67,17 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
   let fetching: Promise<string> | undefined
 
   const atAuthority = (request: Omit<Request, 'origin' | 'agent' | 'signal'>): Request => ({ ...request, origin: identity.authority, agent, signal })
+  let isReached = false
+  /** Again on a broken connection, once the site was reached: somebody who never was there is named at once. */
+  const again = <Answer>(attempt: () => Promise<Answer>): Promise<Answer> =>
+    sendRepeatedly(
+      async () => {
+        const answer = await attempt()
+        isReached = true
+        return answer
+      },
+      { signal, isHopeful: () => isReached },
+    )
   /** Deauthorized means that nothing may stay here. */
   const guarded = async <Answer>(act: () => Promise<Answer>): Promise<Answer> => {
     try {
@@ -78,16 +89,8 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
   }
   const fetchTicket = async (): Promise<string> => {
     const asked_ms = performance.now()
-    const answer = await guarded(() =>
-      sendRepeatedly(
-        () =>
-          sendForJson(
-            Ticket,
-            atAuthority({ method: 'POST', path: AUTHORITY_PATHS.tickets, body: { archive: identity.archive, verbs: ['backup', 'restore'] } }),
-          ),
-        signal,
-      ),
-    )
+    const body = { archive: identity.archive, verbs: ['backup', 'restore'] }
+    const answer = await guarded(() => again(() => sendForJson(Ticket, atAuthority({ method: 'POST', path: AUTHORITY_PATHS.tickets, body }))))
     ticket = { text: answer.ticket, until_ms: asked_ms + answer.expires_in_ms - TICKET_MARGIN_MS }
     return answer.ticket
   }
@@ -104,17 +107,18 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
     request: Omit<Request, 'origin' | 'agent' | 'signal' | 'path'>,
     act: (request: Request) => Promise<Answer>,
   ): Promise<Answer> => {
-    const attempt = async (): Promise<Answer> => {
-      const headers = { ...request.headers, authorization: `${TICKET_SCHEME} ${await currentTicket()}` }
+    const attempt = (text: string): Promise<Answer> => {
+      const headers = { ...request.headers, authorization: `${TICKET_SCHEME} ${text}` }
       return act({ ...request, path: path.replace(':archive', identity.archive), origin: identity.storage, agent, signal, headers })
     }
-    return sendRepeatedly(async () => {
+    const text = await currentTicket()
+    return again(async () => {
       try {
-        return await attempt()
+        return await attempt(text)
       } catch (error) {
         if (isFault(error, 'TICKET_EXPIRED')) {
           ticket = undefined
-          return attempt()
+          return attempt(await currentTicket())
         }
         // Who is out, and why, is for the authority to say: it knows, and its word wipes this device.
         if (isFault(error, 'DEVICE_DEAUTHORIZED')) {
@@ -123,16 +127,16 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
         }
         throw error
       }
-    }, signal)
+    })
   }
   const inSession = (session: string): Record<string, string> => ({ [SESSION_HEADER]: session })
 
   const site: Site = {
     identity,
     archive: identity.archive,
-    device: () => guarded(() => sendRepeatedly(() => sendForJson(Device, atAuthority({ method: 'GET', path: AUTHORITY_PATHS.device })), signal)),
+    device: () => guarded(() => again(() => sendForJson(Device, atAuthority({ method: 'GET', path: AUTHORITY_PATHS.device })))),
     async putHead(head) {
-      await guarded(() => sendRepeatedly(() => sendForJson(Nothing, atAuthority({ method: 'PUT', path: AUTHORITY_PATHS.head, body: head })), signal))
+      await guarded(() => again(() => sendForJson(Nothing, atAuthority({ method: 'PUT', path: AUTHORITY_PATHS.head, body: head }))))
     },
     async leave() {
       await sendForJson(Nothing, atAuthority({ method: 'DELETE', path: AUTHORITY_PATHS.device }))

@@ -38,7 +38,7 @@ export type ArchiveIndex = {
   /** The batches that are being written, if any are. */
   draining: Promise<void> | undefined
   /** The first error of a write: rows may be lost from then on, so nothing more is written until the store is opened again. */
-  failure: unknown
+  failure: { readonly error: unknown } | undefined
 }
 
 const KEY_BYTES = 4 + ID_BYTES
@@ -142,13 +142,13 @@ async function drain(index: ArchiveIndex): Promise<void> {
   while (index.waiting.length > 0) {
     const batch = takeBatch(index.waiting)
     try {
-      if (index.failure !== undefined) throw index.failure
+      if (index.failure) throw index.failure.error
       const operations: IndexOperation[] = []
       for (const { update } of batch) putUpdate(operations, update)
       await index.database.batch(operations)
       for (const { resolve } of batch) resolve()
     } catch (error) {
-      index.failure ??= error
+      index.failure ??= { error }
       for (const { reject } of batch) reject(error)
     }
   }

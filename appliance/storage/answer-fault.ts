@@ -11,7 +11,8 @@ export function faultToAnswer(error: unknown, log: (error: unknown) => void): Fa
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return fault('BODY_TOO_LARGE')
   const status = error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500
-  if (status >= 400 && status < 500 && typeof code === 'string' && code.startsWith('FST_')) return fault('REQUEST_INVALID', { found: REASONS[code] ?? 'another request' })
+  if (status >= 400 && status < 500 && typeof code === 'string' && code.startsWith('FST_'))
+    return fault('REQUEST_INVALID', { found: REASONS[code] ?? 'another request' })
   log(error)
   return fault('INTERNAL')
 }

@@ -4,11 +4,14 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { BYTES_TYPE } from '#protocol/storage-api.ts'
 import type { Budget } from './budget.ts'
+import { chunksDropped } from './short-lived-memory.ts'
 
 /** A receiver that takes nothing for so long loses its connection. */
 export const STALL_MS = 120_000
-/** What one chunk on its way may cost: the chunk and its encrypted copy. */
-const CHUNK_BYTES = 2 * 1024 * 1024
+/** What one chunk on its way may cost. */
+const CHUNK_BYTES = 1024 * 1024
+/** So much is encrypted at once: TLS keeps a copy of it until the socket takes it. */
+const WRITE_BYTES = 256 * 1024
 
 export type Answer = { readonly bytes: number; readonly chunks: AsyncIterable<Buffer> }
 
@@ -25,7 +28,10 @@ export async function sendChunks(response: ServerResponse, answer: Answer, budge
         if (stop.signal.aborted) return
         const next = await chunks.next()
         if (next.done) break
-        if (!response.write(next.value)) await drained(response, stop.signal)
+        for (let at = 0; at < next.value.length; at += WRITE_BYTES) {
+          if (!response.write(next.value.subarray(at, at + WRITE_BYTES))) await drained(response, stop.signal)
+        }
+        chunksDropped(next.value.length)
       } finally {
         release()
       }

@@ -60,7 +60,11 @@ async function load(path: string): Promise<readonly Deauthorized[]> {
     value = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw fault('DEAUTHORIZED_UNREADABLE', { expected: `a list in ${path}`, found: error instanceof SyntaxError ? 'no JSON' : 'no readable file', cause: error })
+    throw fault('DEAUTHORIZED_UNREADABLE', {
+      expected: `a list in ${path}`,
+      found: error instanceof SyntaxError ? 'no JSON' : 'no readable file',
+      cause: error,
+    })
   }
   if (fileValidator.Check(value)) return value.devices
   const version = typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined

@@ -19,7 +19,11 @@ async function main(): Promise<void> {
   process.umask(0o077)
   const stopped = new Promise<void>(resolve => {
     for (const signal of STOPS) process.once(signal, () => resolve())
-    if (values['with-parent']) process.stdin.once('end', resolve).once('error', () => resolve()).resume()
+    if (values['with-parent'])
+      process.stdin
+        .once('end', resolve)
+        .once('error', () => resolve())
+        .resume()
   })
   const node = await startStorage(await readConfig(home))
   process.stdout.write(`${JSON.stringify({ ready: true, url: node.url })}\n`)

@@ -2,8 +2,8 @@
 // Node before the path of main.ts, and adds the environment to its own.
 import { join } from 'node:path'
 
-/** A small heap: what is large (uploads, reads, the index) lies outside it and has limits of its own. */
-export const STORAGE_NODE_FLAGS: readonly string[] = ['--max-old-space-size=96', '--max-semi-space-size=1']
+/** A small heap: what is large (uploads, reads, the index) lies outside it and has limits of its own. gc: short-lived-memory.ts. */
+export const STORAGE_NODE_FLAGS: readonly string[] = ['--max-old-space-size=96', '--max-semi-space-size=1', '--expose-gc']
 
 /**
  * The environment: few arenas of the C library, because threads come and go and what they freed should be used again; and

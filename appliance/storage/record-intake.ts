@@ -12,6 +12,7 @@ import type { RecordHeader } from '#protocol/record.ts'
 import type { DigestCheck } from './digest-check.ts'
 import type { MemoryPool } from './memory-pool.ts'
 import { type Batch, createCutter } from './record-cutter.ts'
+import { chunksDropped } from './short-lived-memory.ts'
 
 /** A record must arrive within this time once memory was taken for it. */
 export const RECORD_ARRIVAL_MS = 60_000
@@ -118,6 +119,7 @@ export function createIntake(pool: MemoryPool, digests: DigestCheck, arrival_ms:
       }
       body.on('data', (chunk: Buffer) => {
         received_bytes += chunk.length
+        chunksDropped(chunk.length)
         if (received_bytes > sink.body_bytes_max) fail(tooLarge())
         if (received_bytes > 2 * sink.body_bytes_max && !isEnded) {
           // Who goes on sending gets the answer now, and is heard no longer than that takes.

@@ -8,7 +8,8 @@ const PAGE_CLEAR_BYTES_MAX = Math.min(PAGE_BLOCKS_MAX * ID_BYTES, CLEAR_BYTES_MA
 /** Blocks, pages and custody records may be uploaded. @throws RECORD_INVALID, RECORD_TOO_LARGE */
 export function checkUploaded({ kind, clear_bytes }: RecordHeader): void {
   if (kind === KIND.page) {
-    if (clear_bytes > PAGE_CLEAR_BYTES_MAX) throw fault('RECORD_TOO_LARGE', { expected: `a page of at most ${PAGE_BLOCKS_MAX} blocks`, found: `${clear_bytes} bytes of ids` })
+    if (clear_bytes > PAGE_CLEAR_BYTES_MAX)
+      throw fault('RECORD_TOO_LARGE', { expected: `a page of at most ${PAGE_BLOCKS_MAX} blocks`, found: `${clear_bytes} bytes of ids` })
     if (clear_bytes % ID_BYTES !== 0) throw fault('RECORD_INVALID', { expected: 'a page with whole ids', found: `${clear_bytes} bytes of them` })
     return
   }

@@ -83,12 +83,16 @@ export function addRoutes(app: App, rooms: Rooms): void {
     time_ms: Date.now(),
   }))
 
-  app.put(STORAGE_PATHS.deauthorized, { schema: { body: Deauthorized, response: { 200: Nothing, ...errors } }, config: { access: 'authority' } }, async request => {
-    const durable = rooms.deauthorized.add(request.body)
-    rooms.cutOff(request.body)
-    await durable
-    return {}
-  })
+  app.put(
+    STORAGE_PATHS.deauthorized,
+    { schema: { body: Deauthorized, response: { 200: Nothing, ...errors } }, config: { access: 'authority' } },
+    async request => {
+      const durable = rooms.deauthorized.add(request.body)
+      rooms.cutOff(request.body)
+      await durable
+      return {}
+    },
+  )
 
   app.get(STORAGE_PATHS.archive, { schema: { params: ArchiveParams, response: { 200: ArchiveState, ...errors } }, config: backupOrRestore }, async request =>
     state(await openArchive(rooms.store, request.params.archive, { create: false })),
@@ -117,7 +121,13 @@ function addUploadRoutes(app: App, rooms: Rooms): void {
   app.post(
     STORAGE_PATHS.missing,
     {
-      schema: { ...bytesBody('Joined ids, 32 bytes each. The answer is a bitmap: bit i, least significant first, is 1 if id i is missing.'), produces: [BYTES_TYPE], params: ArchiveParams, headers: SessionHeaders, response: { 200: Bytes, ...errors } },
+      schema: {
+        ...bytesBody('Joined ids, 32 bytes each. The answer is a bitmap: bit i, least significant first, is 1 if id i is missing.'),
+        produces: [BYTES_TYPE],
+        params: ArchiveParams,
+        headers: SessionHeaders,
+        response: { 200: Bytes, ...errors },
+      },
       config: backup,
     },
     async (request, reply) =>
@@ -134,7 +144,10 @@ function addUploadRoutes(app: App, rooms: Rooms): void {
 
   app.post(
     STORAGE_PATHS.records,
-    { schema: { ...bytesBody('Joined records, as they are framed.'), params: ArchiveParams, headers: SessionHeaders, response: { 200: Stored, ...errors } }, config: backup },
+    {
+      schema: { ...bytesBody('Joined records, as they are framed.'), params: ArchiveParams, headers: SessionHeaders, response: { 200: Stored, ...errors } },
+      config: backup,
+    },
     async request =>
       rooms.sessions.use(request.params.archive, request.headers[SESSION_HEADER], request.raw.socket, async session => {
         const archive = await openArchive(rooms.store, session.archive, { create: false })
@@ -155,7 +168,15 @@ function addUploadRoutes(app: App, rooms: Rooms): void {
 
   app.post(
     STORAGE_PATHS.snapshots,
-    { schema: { ...bytesBody('One snapshot record, as it is framed.'), params: ArchiveParams, headers: SessionHeaders, response: { 200: Committed, ...errors } }, config: backup },
+    {
+      schema: {
+        ...bytesBody('One snapshot record, as it is framed.'),
+        params: ArchiveParams,
+        headers: SessionHeaders,
+        response: { 200: Committed, ...errors },
+      },
+      config: backup,
+    },
     async request =>
       rooms.sessions.use(request.params.archive, request.headers[SESSION_HEADER], request.raw.socket, async session => {
         const archive = await openArchive(rooms.store, session.archive, { create: false })
@@ -183,7 +204,12 @@ function addReadingRoutes(app: App, rooms: Rooms): void {
   app.post(
     STORAGE_PATHS.read,
     {
-      schema: { ...bytesBody('Joined ids, 32 bytes each. The answer is their records, joined, each once, in the order in which they lie on disk.'), produces: [BYTES_TYPE], params: ArchiveParams, response: { 200: Bytes, ...errors } },
+      schema: {
+        ...bytesBody('Joined ids, 32 bytes each. The answer is their records, joined, each once, in the order in which they lie on disk.'),
+        produces: [BYTES_TYPE],
+        params: ArchiveParams,
+        response: { 200: Bytes, ...errors },
+      },
       config: backupOrRestore,
     },
     async (request, reply) => {

@@ -43,8 +43,7 @@ export function createSessions(idle_ms: number): Sessions {
   const sessions = new Map<string, OpenSession>()
   const usedBy = new WeakMap<Connection, Set<OpenSession>>()
 
-  const isFree = (session: OpenSession): boolean =>
-    session.connections.size === 0 || (session.requests === 0 && performance.now() - session.used_ms >= idle_ms)
+  const isFree = (session: OpenSession): boolean => session.connections.size === 0 || (session.requests === 0 && performance.now() - session.used_ms >= idle_ms)
   const remove = (session: OpenSession): void => {
     if (sessions.get(session.archive) === session) sessions.delete(session.archive)
     for (const connection of session.connections) usedBy.get(connection)?.delete(session)

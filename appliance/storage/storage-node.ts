@@ -65,7 +65,15 @@ export type StorageNode = {
  * @throws PORT_IN_USE, ADDRESS_UNUSABLE, DEAUTHORIZED_UNREADABLE, STORAGE_CONFIG_NEWER, and what openStore throws
  */
 export async function startStorage(options: StorageOptions): Promise<StorageNode> {
-  const { home, host, port, session_idle_ms = SESSION_IDLE_MS, record_arrival_ms = RECORD_ARRIVAL_MS, uploads_bytes = UPLOADS_BYTES, log = logToStderr } = options
+  const {
+    home,
+    host,
+    port,
+    session_idle_ms = SESSION_IDLE_MS,
+    record_arrival_ms = RECORD_ARRIVAL_MS,
+    uploads_bytes = UPLOADS_BYTES,
+    log = logToStderr,
+  } = options
   if (uploads_bytes < RECORD_BYTES_MAX + 2 * SLOT_BYTES) throw new RangeError('the memory for uploads must hold the largest record')
   const dir = join(home, 'storage')
   await mkdir(dir, { recursive: true, mode: 0o700 })
@@ -138,5 +146,7 @@ const packageVersion = (): string => {
 
 function logToStderr(error: unknown): void {
   const cause = isFault(error) && error.cause !== undefined ? error.cause : error
-  process.stderr.write(`${new Date().toISOString()} storage: ${isFault(error) ? `${error.code}: ` : ''}${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
+  process.stderr.write(
+    `${new Date().toISOString()} storage: ${isFault(error) ? `${error.code}: ` : ''}${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`,
+  )
 }

@@ -1,5 +1,5 @@
 // What goes wrong in a site, and what must not go wrong with it.
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import test from 'ava'
 import { RESERVE_BYTES } from '#archive/store.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
-import { makeSite, PASSWORD, startSite } from './site.ts'
+import { makeSite, PASSWORD, startSite, type TestSite } from './site.ts'
 import { makeTree } from './tree.ts'
 
 const nothing = (): boolean => false
@@ -20,13 +20,25 @@ function isFault(ended: Ended, code: string, exit: number): boolean {
 const shared = await startSite()
 test.after.always(() => shared.close())
 
+/** Runs `first`, holds it where it has stored something but not all, and runs `second` meanwhile. */
+async function during(site: TestSite, first: readonly string[], second: () => Promise<Ended>): Promise<[Ended, Ended]> {
+  const archives = join(site.home, 'storage/archives')
+  const before_bytes = storedIn(archives)
+  let child: ChildProcess | undefined
+  const running = holdfast(first, { onStart: started => void (child = started) })
+  while (storedIn(archives) < before_bytes + 1_000_000) await new Promise(resolve => setImmediate(resolve))
+  child?.kill('SIGSTOP')
+  const ended = await second()
+  child?.kill('SIGCONT')
+  return [await running, ended]
+}
+
 test.serial('of two agents with one home the second is refused, and the first is not disturbed', async t => {
   const site = shared
   const home = await site.pair('one')
   const tree = join(site.folder, 'tree one')
-  makeTree(tree, 2, 30_000_000)
-  const [one, other] = await Promise.all([site.agent(home, 'backup', tree), site.agent(home, 'backup', tree)])
-  const [first, second] = one.code === 0 ? [one, other] : [other, one]
+  makeTree(tree, 2, 60_000_000)
+  const [first, second] = await during(site, ['backup', tree, '--home', home], () => site.agent(home, 'backup', tree))
   t.is(first.code, 0, first.err)
   t.true(isFault(second, 'HOME_BUSY', 1), second.err)
 })
@@ -38,8 +50,7 @@ test.serial('of two backups of one archive at once the second is refused, and th
   cpSync(home, copy, { recursive: true })
   const tree = join(site.folder, 'tree two')
   makeTree(tree, 3, 60_000_000)
-  const [one, other] = await Promise.all([site.agent(home, 'backup', tree), site.agent(copy, 'backup', tree)])
-  const [first, second] = one.code === 0 ? [one, other] : [other, one]
+  const [first, second] = await during(site, ['backup', tree, '--home', home], () => site.agent(copy, 'backup', tree))
   t.is(first.code, 0, first.err)
   t.true(isFault(second, 'SESSION_BUSY', 1), second.err)
   await site.agentJson(home, 'verify', '--read-data')
@@ -163,14 +174,14 @@ function makeVolume(mebibytes: number): { folder: string; remove: () => void } |
 }
 
 test.serial('when the volume of the storage node is full, backups say so and restores still work (where a volume can be mounted)', async t => {
-  // What is kept free for the storage node's own needs, and 64 MiB for archives.
-  const volume = makeVolume(RESERVE_BYTES / 1024 / 1024 + 64)
+  // What is kept free for the storage node's own needs, and 16 MiB for archives.
+  const volume = makeVolume(RESERVE_BYTES / 1024 / 1024 + 16)
   if (!volume) return void t.pass()
   const site = await startSite({ folder: join(volume.folder, 'site') })
   const elsewhere = mkdtempSync(join(tmpdir(), 'holdfast-elsewhere-'))
   try {
     const [small, large] = [join(elsewhere, 'small'), join(elsewhere, 'large')]
-    makeTree(small, 6, 5_000_000)
+    makeTree(small, 6, 2_000_000)
     makeTree(large, 7, 150_000_000)
     const home = join(elsewhere, 'ann')
     t.is((await holdfast(['pair', await site.link(), '--home', home, '--password-file', '-'], { input: `${PASSWORD}\n` })).code, 0)

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { closeSync, existsSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { readHoles } from '#filesystem/libc.ts'
-import { closeSync, openSync } from 'node:fs'
 import { createTestArchive, directory, file, symlink } from './archive.ts'
 import { restoreTo, targetFolder } from './target-folder.ts'
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { restore, type RestoreOptions } from '#restore/restore.ts'
+import { type RestoreOptions, restore } from '#restore/restore.ts'
 import { openSnapshotAt } from '#restore/snapshots.ts'
 import type { Tally } from '#restore/tally.ts'
 import type { TestArchive } from './archive.ts'

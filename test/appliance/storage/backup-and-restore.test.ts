@@ -34,15 +34,25 @@ test('many requests at once share the node, and all of what they sent is there',
   for (const answer of answers) t.like(answer, { status: 200, json: { stored: 10, known: 0 } })
   const ids = bodies.flat().map(idOf)
   t.deepEqual((await client.missing(session, ids)).body, Buffer.alloc(15))
-  t.is((await client.read(ids)).body.length, bodies.flat().reduce((sum, record) => sum + record.length, 0))
+  t.is(
+    (await client.read(ids)).body.length,
+    bodies.flat().reduce((sum, record) => sum + record.length, 0),
+  )
 })
 
 test('the largest record there may be is taken, though it fills nearly all memory for uploads', async t => {
   const { client } = await startNode(t, { uploads_bytes: 21 * 1024 * 1024 })
   const session = await client.open()
   const large = makeRecord(16 * 1024 * 1024)
-  const answers = await Promise.all([client.upload(session, makeRecord(), large), client.upload(session, makeRecord(400_000)), client.upload(session, makeRecord(16 * 1024 * 1024))])
-  t.deepEqual(answers.map(({ status }) => status), [200, 200, 200])
+  const answers = await Promise.all([
+    client.upload(session, makeRecord(), large),
+    client.upload(session, makeRecord(400_000)),
+    client.upload(session, makeRecord(16 * 1024 * 1024)),
+  ])
+  t.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200, 200],
+  )
   t.true((await client.read([idOf(large)])).body.equals(large))
 })
 
