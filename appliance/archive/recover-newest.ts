@@ -6,7 +6,7 @@
 //   where intact records lie behind torn bytes, the segment is sealed, and its footer says which bytes were torn.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import type { Disk, DiskFile } from './disk.ts'
+import { type Disk, type DiskFile, isNoSpace } from './disk.ts'
 import type { OpenSegment } from './engine.ts'
 import { readFooter, type SegmentScan, scanSegment } from './scan-segment.ts'
 import { sealFile } from './seal-file.ts'
@@ -38,9 +38,11 @@ export async function recoverNewest(disk: Disk, dir: string, place: { archive: B
   try {
     const footer = await readFooter(file, place)
     if (footer) {
-      await writeAgain(file, footer.anchor.offset, await file.size())
+      const failure = await writeAgain(file, footer.anchor.offset, await file.size())
       await file.close()
-      return { contents: await listSegment(disk, dir, place, true), open: undefined, failure: undefined, torn_bytes: 0 }
+      const contents = await listSegment(disk, dir, place, true)
+      const bytes = failure === undefined ? contents.bytes : Math.min(contents.bytes, footer.anchor.offset)
+      return { contents: { ...contents, bytes }, open: undefined, failure, torn_bytes: 0 }
     }
     const scan = await scanSegment(file, { ...place, isNewest: true, durable_bytes, verify_from: durable_bytes })
     return await settle(disk, path, file, place, scan)
@@ -62,7 +64,11 @@ async function settle(disk: Disk, path: string, file: DiskFile, place: { archive
   // Behind the damage nothing can be appended unless the end of it is known.
   const end = Math.max(scan.end, ...scan.damage.map(({ offset, length }) => offset + length))
   if (end < (await file.size())) await file.truncate(end)
-  await writeAgain(file, Math.min(scan.proven_bytes, end), end)
+  const full = await writeAgain(file, Math.min(scan.proven_bytes, end), end)
+  if (full !== undefined) {
+    await file.close()
+    return { contents: { ...contents, bytes: Math.min(scan.proven_bytes, end) }, open: undefined, failure: full, torn_bytes }
+  }
   const open: OpenSegment = {
     number: place.segment,
     path,
@@ -94,14 +100,24 @@ async function settle(disk: Disk, path: string, file: DiskFile, place: { archive
   }
 }
 
-/** Writes bytes of a file over themselves, and flushes it. */
-async function writeAgain(file: DiskFile, from: number, until: number): Promise<void> {
+/**
+ * Writes bytes of a file over themselves, and flushes it.
+ *
+ * @returns the error, if the disk is full: some file systems need room even for that
+ */
+async function writeAgain(file: DiskFile, from: number, until: number): Promise<unknown> {
   const buffer = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, until - from))
-  for (let at = from; at < until; ) {
-    const part = buffer.subarray(0, await file.read(buffer.subarray(0, Math.min(buffer.length, until - at)), at))
-    if (part.length === 0) break
-    await file.write([part], at)
-    at += part.length
+  try {
+    for (let at = from; at < until; ) {
+      const part = buffer.subarray(0, await file.read(buffer.subarray(0, Math.min(buffer.length, until - at)), at))
+      if (part.length === 0) break
+      await file.write([part], at)
+      at += part.length
+    }
+    await file.datasync()
+    return undefined
+  } catch (error) {
+    if (isNoSpace(error)) return error
+    throw error
   }
-  await file.datasync()
 }

@@ -52,9 +52,14 @@ export function createShelf(): Shelf {
       shelf.unreadable = []
       shelf.sent = 0
       let acknowledge: (ordinals: readonly number[]) => void = () => {}
+      // What a stopped run still does is of no effect, as if its process had been killed.
+      let isStopped = false
       let stop: (error: Error) => void = () => {}
       const stopped = new Promise<never>((_, reject) => {
-        stop = reject
+        stop = error => {
+          isStopped = true
+          reject(error)
+        }
       })
       const link: ReaderLink = {
         ask: async ids => {
@@ -70,6 +75,7 @@ export function createShelf(): Shelf {
           shelf.head = { snapshot: header.id.toString('hex'), sequence: parseSnapshotClear(clear).sequence }
         },
         send(ordinal, record) {
+          if (isStopped) return
           const id = parseRecord(record).header.id.toString('hex')
           if (records.has(id)) stop(new Error(`sent twice: ${id}`))
           if (shelf.sent >= shelf.stopAfter) return stop(new Error('stopped'))
