@@ -9,8 +9,6 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import sodium, { type SecureBuffer } from 'sodium-native'
-import Type from 'typebox'
-import { Check } from 'typebox/value'
 import { fault } from './errors.ts'
 import { choose, type Place, PROTECTORS } from './protector.ts'
 
@@ -28,7 +26,19 @@ export type AuthorizedStorage = {
 
 const VERSION = 1
 const STORE_FILE = 'store'
-const StoreFile = Type.Object({ version: Type.Integer(), protector: Type.String(), kept: Type.String() })
+
+type StoreFile = { readonly version: number; readonly protector: string; readonly kept: string }
+
+/** By hand: a schema's checker would be half of what the thread that only needs a key loads. */
+const isStoreFile = (value: unknown): value is StoreFile =>
+  typeof value === 'object' &&
+  value !== null &&
+  'version' in value &&
+  Number.isInteger(value.version) &&
+  'protector' in value &&
+  typeof value.protector === 'string' &&
+  'kept' in value &&
+  typeof value.kept === 'string'
 
 /**
  * Opens the store in an agent's home; nothing is written before the first put().
@@ -117,7 +127,7 @@ function readStoreFile(folder: string): { protector: (typeof PROTECTORS)[number]
   } catch {
     value = undefined
   }
-  if (!Check(StoreFile, value)) throw fault('STORAGE_DAMAGED', { found: 'authorized/store does not read' })
+  if (!isStoreFile(value)) throw fault('STORAGE_DAMAGED', { found: 'authorized/store does not read' })
   if (value.version > VERSION) throw fault('STORAGE_NEWER', { expected: `version ${VERSION}`, found: `version ${value.version}` })
   const protector = PROTECTORS.find(one => one.name === value.protector)
   if (!protector) throw fault('STORAGE_DAMAGED', { found: 'authorized/store names an unknown protector' })

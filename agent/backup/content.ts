@@ -57,6 +57,8 @@ export function createContent(options: ContentOptions) {
   const pending = new Map<string, { source: Source; offset: number; length: number }>()
   const counts = { read_bytes: 0 }
   let pack: Pack | undefined
+  /** What is left of the slot in which the last pack lies; held. */
+  let rest: { readonly slot: Slot; readonly start: number } | undefined
 
   const takeSlot = async (): Promise<Slot> => {
     await sending.room()
@@ -67,11 +69,14 @@ export function createContent(options: ContentOptions) {
     const closing = pack
     pack = undefined
     if (!closing) return
-    if (closing.used === 0) {
-      slots.release(closing.slot)
+    const { slot, start, used } = closing
+    rest = slot.start + SLOT_BYTES - start - used >= BLOCK_BYTES_MAX ? { slot, start: start + used } : undefined
+    if (rest) slots.hold(slot)
+    if (used === 0) {
+      slots.release(slot)
       return
     }
-    const { id, ordinal } = sending.put(KIND.block, memory.subarray(closing.start, closing.start + closing.used), NOTHING, () => slots.release(closing.slot))
+    const { id, ordinal } = sending.put(KIND.block, memory.subarray(start, start + used), NOTHING, () => slots.release(slot))
     closing.source.id = id
     options.onPlaces(
       ordinal,
@@ -79,12 +84,17 @@ export function createContent(options: ContentOptions) {
     )
   }
 
-  /** A pack with room for `length` more bytes; a new one begins in the same slot if a whole block still fits. */
+  /** A pack with room for `length` more bytes; a new one begins in the slot of the last one if a whole block still fits. */
   const packFor = async (length: number): Promise<Pack> => {
     if (pack && pack.used + length <= BLOCK_BYTES_MAX) return pack
     closePack()
-    const slot = await takeSlot()
-    pack = { slot, start: slot.start, used: 0, source: { id: undefined }, places: [] }
+    await sending.room()
+    if (!rest) {
+      const slot = await slots.take()
+      rest = { slot, start: slot.start }
+    }
+    pack = { ...rest, used: 0, source: { id: undefined }, places: [] }
+    rest = undefined
     return pack
   }
 

@@ -8,7 +8,7 @@ import { createScan, type Scanned } from '#filesystem/scan.ts'
 import { bytePath } from '#filesystem/system-path.ts'
 import { createEndsPage } from '#format/cut.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
-import { pack } from '#format/pack.ts'
+import { createPacker, type Packer } from '#format/pack.ts'
 import { createPageBuilder, decodePage, type Page } from '#format/page.ts'
 import { comparePaths } from '#format/path-order.ts'
 import { openRecord, recordId, sealRecord } from '#format/seal.ts'
@@ -46,12 +46,18 @@ const nothing = (): void => {}
  *
  * @returns counts, and the snapshot's id (hex; empty after a dry run)
  */
-export async function runReader(
-  work: BackupWork,
-  keys: ArchiveKeys,
-  cache: Cache,
-  link: ReaderLink,
-): Promise<{ counts: BackupCounts; snapshot: string; sequence: number }> {
+export async function runReader(work: BackupWork, keys: ArchiveKeys, cache: Cache, link: ReaderLink): Promise<Outcome> {
+  const packer = createPacker(work.compressionLevel)
+  try {
+    return await readAndCommit(work, keys, cache, link, packer)
+  } finally {
+    packer.close()
+  }
+}
+
+type Outcome = { readonly counts: BackupCounts; readonly snapshot: string; readonly sequence: number }
+
+async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, link: ReaderLink, packer: Packer): Promise<Outcome> {
   const start_ms = Date.now()
   const counts: BackupCounts = { files: 0, directories: 0, others: 0, changed_files: 0, read_bytes: 0, new_blocks: 0, reused_pages: 0, new_pages: 0 }
   const unreadable: Unreadable[] = []
@@ -69,7 +75,7 @@ export async function runReader(
   let remembering: Promise<void> = Promise.resolve()
   const sending = createSending({
     keys,
-    level: work.compressionLevel,
+    packer,
     link,
     isAskNeeded: !work.isArchiveEmpty,
     isKnown: id => !work.isDistrustful && knownPages.has(id.toString('latin1')),
@@ -255,7 +261,7 @@ export async function runReader(
     sequence,
   })
   const id = recordId(keys, KIND.snapshot, plaintext)
-  const record = sealRecord(keys, keys.archive, keys.newestEpoch, KIND.snapshot, id, clear, await pack(plaintext, work.compressionLevel))
+  const record = await packer.pack(plaintext, packed => sealRecord(keys, keys.archive, keys.newestEpoch, KIND.snapshot, id, clear, packed))
   await link.commit(record)
   await cache.keep(
     record,

@@ -2,12 +2,12 @@
 // Every step is bounded: the plain bytes by the slots they lie in, the sealed bytes by UNACKNOWLEDGED_BYTES_MAX.
 // Invariants: an id is sent once at most; `acknowledged` means durable on the storage node.
 import type { ArchiveKeys } from '#format/keys.ts'
-import { pack } from '#format/pack.ts'
+import type { Packer } from '#format/pack.ts'
 import { recordId, sealRecord } from '#format/seal.ts'
 import { ID_BYTES, type Kind } from '#protocol/record.ts'
 
 /** Sealed bytes that were not acknowledged yet; above it the reader waits. */
-export const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
+export const UNACKNOWLEDGED_BYTES_MAX = 8 * 1024 * 1024
 /** Ids of this run that are remembered as sent; beyond them the storage node is asked. */
 const SENT_IDS_MAX = 32_768
 
@@ -20,7 +20,7 @@ export type Link = {
 
 export type SendingOptions = {
   readonly keys: ArchiveKeys
-  readonly level: number
+  readonly packer: Packer
   readonly link: Link
   /** False while nothing is stored in the archive: then there is nothing to ask about. */
   readonly isAskNeeded: boolean
@@ -41,7 +41,7 @@ type Waiting = {
 }
 
 export function createSending(options: SendingOptions) {
-  const { keys, level, link } = options
+  const { keys, packer, link } = options
   const sent = new Set<string>()
   let isAskNeeded = options.isAskNeeded
   let ordinals = 0
@@ -71,8 +71,7 @@ export function createSending(options: SendingOptions) {
     wakeAll()
   }
   const sealAndSend = async (item: Waiting): Promise<void> => {
-    const packed = await pack(item.plain, level)
-    const record = sealRecord(keys, keys.archive, keys.newestEpoch, item.kind, item.id, item.clear, packed)
+    const record = await packer.pack(item.plain, packed => sealRecord(keys, keys.archive, keys.newestEpoch, item.kind, item.id, item.clear, packed))
     item.release()
     item.keep?.(record)
     unacknowledged.set(item.ordinal, record.length)

@@ -1,8 +1,10 @@
 // Sealed records on their way: gathered into requests of about UPLOAD_BYTES, a few of them under way at once.
 // How many records wait here is bounded by the reader thread (sending.ts), which stops at its unacknowledged bytes.
 
+import { discard } from '#format/discard.ts'
+
 /** A request is sent when it has so many bytes, or as soon as a connection is idle. */
-const UPLOAD_BYTES = 4 * 1024 * 1024
+const UPLOAD_BYTES = 2 * 1024 * 1024
 const UPLOADS_AT_ONCE = 3
 
 export type Uploads = {
@@ -46,6 +48,7 @@ export function createUploads(
           underWay--
           uploads.sent_bytes += batch_bytes
           onDurable(batch.map(({ ordinal }) => ordinal))
+          for (const { record } of batch) discard(record)
           pump()
         },
         (error: unknown) => {

@@ -1,9 +1,11 @@
 // What is inside the sealed part of a record: the plaintext, compressed if that makes it shorter, padded so that its
 // length says little.   codec (u8) ‖ plaintext length (u32 LE) ‖ body length (u32 LE) ‖ body ‖ zeros up to PADMÉ
+import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
-import { constants, zstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib'
+import { constants, createZstdCompress, type ZstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { BLOCK_BYTES_MAX } from '#protocol/limits.ts'
 import { KIND, type Kind } from '#protocol/record.ts'
+import { discard } from './discard.ts'
 import { fault } from './errors.ts'
 import { padmeBytes } from './padme.ts'
 
@@ -16,8 +18,11 @@ export const ZSTD_LEVEL_DEFAULT = 2
 
 // No window larger than what we write is accepted, whatever the frame says.
 const WINDOW_LOG_MAX = 24
-// zlib hands out its output in pieces of this size; larger ones cost page faults, smaller ones calls.
-const PIECE_BYTES = 256 * 1024
+// The output of a compressor lies in buffers of this length: as long as one has room for a whole block, zstd writes into it
+// without copies of its own.
+const PIECE_BYTES = 2 * 1024 * 1024
+/** The libuv pool has four threads. */
+const COMPRESSORS_MAX = 4
 
 /** A plaintext ready to be sealed. */
 export type Packed = { readonly codec: number; readonly plain_bytes: number; readonly body: Uint8Array }
@@ -28,23 +33,90 @@ export const plainBytesMax = (kind: Kind): number => (kind === KIND.block ? BLOC
 /** A plaintext that goes in as it is; the bytes are not copied. */
 export const packStored = (plaintext: Uint8Array): Packed => ({ codec: CODEC.stored, plain_bytes: plaintext.length, body: plaintext })
 
-const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
 
+export type Packer = {
+  /**
+   * Compresses; stored if that is not shorter. `plaintext` must stay unchanged until it resolves.
+   *
+   * @param use  gets the outcome; its body is gone when this returns
+   */
+  pack<Result>(plaintext: Uint8Array, use: (packed: Packed) => Result): Promise<Result>
+  /** Gives the compressors' memory back. */
+  close(): void
+}
+
 /**
- * Compresses on the libuv pool; stored if that is not shorter. `plaintext` must stay unchanged until it resolves.
+ * Compressors that are used again and again, each on its own thread of the libuv pool: a new one for each block would cost
+ * its memory, and collections of the runtime's garbage, each time. What comes while all are busy waits in line.
  *
  * @param level  of zstd: 1 to 19, or -2 and below (Node takes -1 for "not given")
  */
-export async function pack(plaintext: Uint8Array, level: number = ZSTD_LEVEL_DEFAULT): Promise<Packed> {
-  const bytes = plaintext.length
-  if (bytes < 32) return packStored(plaintext)
-  const body = await compress(plaintext, {
-    chunkSize: Math.max(64, Math.min(bytes + 64, PIECE_BYTES)),
-    pledgedSrcSize: bytes,
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-  })
-  return body.length < bytes ? { codec: CODEC.zstd, plain_bytes: bytes, body } : packStored(plaintext)
+export function createPacker(level: number = ZSTD_LEVEL_DEFAULT, atOnce: number = Math.min(COMPRESSORS_MAX, availableParallelism())): Packer {
+  const all = Array.from({ length: atOnce }, () => createCompressor(level))
+  const idle = [...all]
+  const waiting: ((compress: Compressor) => void)[] = []
+  const take = (): Promise<Compressor> => {
+    const one = idle.pop()
+    return one ? Promise.resolve(one) : new Promise(resolve => waiting.push(resolve))
+  }
+  return {
+    async pack(plaintext, use) {
+      const bytes = plaintext.length
+      if (bytes < 32) return use(packStored(plaintext))
+      const compressor = await take()
+      try {
+        const body = await compressor.compress(plaintext)
+        return use(body.length < bytes ? { codec: CODEC.zstd, plain_bytes: bytes, body } : packStored(plaintext))
+      } finally {
+        const next = waiting.shift()
+        if (next) next(compressor)
+        else idle.push(compressor)
+      }
+    },
+    close: () => {
+      for (const { stream } of all) stream.destroy()
+    },
+  }
+}
+
+type Compressor = { readonly stream: ZstdCompress; compress(plaintext: Uint8Array): Promise<Buffer> }
+
+/** One zstd context; each write is one frame. What compress() gives lasts until it is called again. */
+function createCompressor(level: number): Compressor {
+  const stream = createZstdCompress({ chunkSize: PIECE_BYTES, flush: constants.ZSTD_e_end, params: { [constants.ZSTD_c_compressionLevel]: level } })
+  const pieces: Buffer[] = []
+  let body: Buffer = Buffer.alloc(0)
+  stream.on('data', (piece: Buffer) => pieces.push(piece))
+  // Told to who waits, by the callback of the write.
+  stream.on('error', () => {})
+  return {
+    stream,
+    compress: plaintext =>
+      new Promise((resolve, reject) => {
+        const [old] = pieces.splice(0)
+        // A copy, because it lay in two buffers.
+        if (old && body.buffer !== old.buffer) discard(body)
+        stream.write(plaintext, error => {
+          if (error) return reject(error)
+          if (old && pieces[0] && old.buffer !== pieces[0].buffer) discard(old)
+          body = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)
+          // Output goes into one buffer until that is full: then it is not written to any more.
+          for (const full of pieces.splice(0, pieces.length - 1)) discard(full)
+          resolve(body)
+        })
+      }),
+  }
+}
+
+/** Compresses once, with a compressor of its own; stored if that is not shorter. */
+export async function pack(plaintext: Uint8Array, level?: number): Promise<Packed> {
+  const packer = createPacker(level, 1)
+  try {
+    return await packer.pack(plaintext, packed => ({ ...packed, body: Uint8Array.from(packed.body) }))
+  } finally {
+    packer.close()
+  }
 }
 
 /** The padded length of what is inside the sealed part, in bytes. */

@@ -2,6 +2,7 @@
 // number of records. Two AES blocks derive a key from the first 12 bytes of the nonce (SP 800-108, CMAC); the other
 // 12 are the nonce of AES-256-GCM under that key.
 import { createCipheriv, createDecipheriv } from 'node:crypto'
+import { discard } from './discard.ts'
 
 export const NONCE_BYTES = 24
 export const TAG_BYTES = 16
@@ -26,6 +27,7 @@ export function xaesSeal(key: Buffer, nonce: Buffer, associated: Uint8Array, pla
     const sealed = cipher.update(piece)
     target.set(sealed, at)
     at += sealed.length
+    discard(sealed)
   }
   cipher.final()
   target.set(cipher.getAuthTag(), at)

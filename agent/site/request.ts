@@ -98,8 +98,15 @@ function sendOnce(asked: Request): Promise<IncomingMessage> {
       else if (!answered && request.reusedSocket && error.code === 'ECONNRESET') resolve(sendOnce(asked))
       else reject(faultOfConnection(error, origin))
     })
-    for (const piece of pieces) request.write(piece)
-    request.end()
+    // Piece by piece, as the connection takes them: TLS copies as a whole what is written at once. By the callbacks, because a
+    // request on a connection that was kept does not say 'drain' every time.
+    let next = 0
+    const writeOn = (): void => {
+      const piece = pieces[next++]
+      if (next >= pieces.length) request.end(piece)
+      else request.write(piece, error => !error && writeOn())
+    }
+    writeOn()
   })
 }
 

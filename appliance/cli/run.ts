@@ -9,8 +9,10 @@ import type { Command } from 'commander'
 import { isRunning } from '#authority/authority.ts'
 import { fault } from '#authority/errors.ts'
 import type { Frame } from '#cli/frame.ts'
+import { STORAGE_NODE_FLAGS, storageNodeEnvironment } from '#storage/node-flags.ts'
 
-const MEMORY_FLAGS = ['--max-old-space-size=96', '--max-semi-space-size=2']
+/** A small heap: the authority holds a few thousand devices at most. */
+const AUTHORITY_FLAGS = ['--max-old-space-size=96', '--max-semi-space-size=1']
 const PAUSE_MS = 500
 const PAUSE_MS_MAX = 30_000
 /** A process that lived so long starts again without a pause. */
@@ -75,7 +77,11 @@ async function keep(name: 'storage' | 'authority', first: Child, home: string, f
 function start(name: 'storage' | 'authority', home: string): Child {
   const main = join(import.meta.dirname, '..', name, 'main.ts')
   // Its own process group: Ctrl-C reaches the parent only, which ends both in order.
-  const child = spawn(process.execPath, [...MEMORY_FLAGS, main, '--home', home], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, [...(name === 'storage' ? STORAGE_NODE_FLAGS : AUTHORITY_FLAGS), main, '--home', home], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    env: name === 'storage' ? { ...process.env, ...storageNodeEnvironment(home) } : process.env,
+  })
   let said = ''
   child.stderr.on('data', (part: Buffer) => {
     said = (said + part.toString('utf8')).slice(-4000)
