@@ -125,6 +125,7 @@ function runReaderThread(
     options.signal.addEventListener('abort', onAbort)
     reader.on('message', (message: FromReader) => {
       if (message.kind === 'record') uploads.add(message.ordinal, bufferOf(message.bytes))
+      else if (message.kind === 'flush') uploads.flush()
       else if (message.kind === 'ask') answer(message.call, site.missing(session, bufferOf(message.ids)))
       else if (message.kind === 'fetch') answer(message.call, fetchRecord(site, bufferOf(message.id)))
       else if (message.kind === 'commit')

@@ -35,6 +35,7 @@ export type FromReader =
   | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
   | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }
   | { readonly kind: 'record'; readonly ordinal: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'flush' }
   | { readonly kind: 'commit'; readonly call: number; readonly bytes: Uint8Array }
   | { readonly kind: 'progress'; readonly counts: BackupCounts; readonly path: string }
   | { readonly kind: 'unreadable'; readonly item: Unreadable }

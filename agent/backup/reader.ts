@@ -46,6 +46,7 @@ try {
       await call({ kind: 'commit', bytes })
     },
     send: (ordinal, record) => post({ kind: 'record', ordinal, bytes: record }, [record.buffer as ArrayBuffer]),
+    flush: () => post({ kind: 'flush' }),
     progress: (counts, path) => post({ kind: 'progress', counts, path }),
     unreadable: item => post({ kind: 'unreadable', item }),
     onAcknowledged: listener => {

@@ -31,6 +31,8 @@ export type ReaderLink = {
   fetch(id: Buffer): Promise<Buffer>
   commit(record: Buffer): Promise<void>
   send(ordinal: number, record: Buffer): void
+  /** Nothing more is sent until what was is durable. */
+  flush(): void
   progress(counts: BackupCounts, path: string): void
   unreadable(item: Unreadable): void
   onAcknowledged(listener: (ordinals: readonly number[]) => void): void

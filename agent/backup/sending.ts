@@ -7,7 +7,7 @@ import { recordId, sealRecord } from '#format/seal.ts'
 import { ID_BYTES, type Kind } from '#protocol/record.ts'
 
 /** Sealed bytes that were not acknowledged yet; above it the reader waits. */
-export const UNACKNOWLEDGED_BYTES_MAX = 8 * 1024 * 1024
+export const UNACKNOWLEDGED_BYTES_MAX = 12 * 1024 * 1024
 /** Ids of this run that are remembered as sent; beyond them the storage node is asked. */
 const SENT_IDS_MAX = 32_768
 
@@ -16,6 +16,8 @@ export type Link = {
   ask(ids: Buffer): Promise<Uint8Array>
   /** Hands a sealed record over; `acknowledged(ordinal)` follows once it is durable. */
   send(ordinal: number, record: Buffer): void
+  /** Nothing more is sent until what was is durable. */
+  flush(): void
 }
 
 export type SendingOptions = {
@@ -51,6 +53,7 @@ export function createSending(options: SendingOptions) {
   let unacknowledged_bytes = 0
   let asking: Waiting[] = []
   let isAsking = false
+  let isDraining = false
   let failure: { error: unknown } | undefined
   let wake: (() => void)[] = []
   const counts = { new_blocks: 0, sealed_bytes: 0 }
@@ -79,6 +82,7 @@ export function createSending(options: SendingOptions) {
     counts.sealed_bytes += record.length
     counts.new_blocks++
     link.send(item.ordinal, record)
+    if (isDraining) link.flush()
   }
   const ask = async (): Promise<void> => {
     isAsking = true
@@ -147,6 +151,8 @@ export function createSending(options: SendingOptions) {
     },
     /** Waits until everything that was put is durable. */
     async drain(): Promise<void> {
+      isDraining = true
+      link.flush()
       while (!failure && through < ordinals) await new Promise<void>(resolve => wake.push(resolve))
       if (failure) throw failure.error
     },

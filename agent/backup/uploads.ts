@@ -3,13 +3,17 @@
 
 import { discard } from '#format/discard.ts'
 
-/** A request is sent when it has so many bytes, or as soon as a connection is idle. */
-const UPLOAD_BYTES = 2 * 1024 * 1024
+/** A request is sent when it has so many bytes: each costs both sides some milliseconds, however long it is. */
+const UPLOAD_BYTES = 4 * 1024 * 1024
+/** While nothing is under way, what waits goes out after this. */
+const LINGER_MS = 50
 const UPLOADS_AT_ONCE = 3
 
 export type Uploads = {
   /** Takes a record; it goes out with others. */
   add(ordinal: number, record: Buffer): void
+  /** No more records come until these are durable: what waits goes out now. */
+  flush(): void
   readonly sent_bytes: number
 }
 
@@ -27,29 +31,31 @@ export function createUploads(
   let waiting_bytes = 0
   let underWay = 0
   let hasFailed = false
-  const uploads = { add, sent_bytes: 0 }
+  let lingering: NodeJS.Timeout | undefined
+  const uploads = { add, flush: () => pump(true), sent_bytes: 0 }
 
   function add(ordinal: number, record: Buffer): void {
     waiting.push({ ordinal, record })
     waiting_bytes += record.length
-    // Records that arrive in the same turn go together.
-    if (waiting.length === 1) setImmediate(pump)
-    else if (waiting_bytes >= UPLOAD_BYTES) pump()
+    pump(false)
   }
-  function pump(): void {
-    while (!hasFailed && waiting.length > 0 && underWay < UPLOADS_AT_ONCE && (underWay === 0 || waiting_bytes >= UPLOAD_BYTES)) {
+  function pump(isUrgent: boolean): void {
+    if (waiting.length > 0 && underWay === 0) lingering ??= setTimeout(pump, LINGER_MS, true)
+    while (!hasFailed && waiting.length > 0 && underWay < UPLOADS_AT_ONCE && (isUrgent || waiting_bytes >= UPLOAD_BYTES)) {
       const batch = waiting
       const batch_bytes = waiting_bytes
       waiting = []
       waiting_bytes = 0
       underWay++
+      clearTimeout(lingering)
+      lingering = undefined
       upload(batch.map(({ record }) => record)).then(
         () => {
           underWay--
           uploads.sent_bytes += batch_bytes
           onDurable(batch.map(({ ordinal }) => ordinal))
           for (const { record } of batch) discard(record)
-          pump()
+          pump(false)
         },
         (error: unknown) => {
           if (!hasFailed) onFailure(error)

@@ -15,7 +15,7 @@ export const ARCHIVE_ERRORS = {
   STORE_INVALID: {
     exit: EXIT.damaged,
     text: 'the layout file of this store is damaged',
-    next: 'compare it with FORMAT.md, "Store", and write it again; nothing was changed',
+    next: 'compare it with FORMAT-archive.md, "Store", and write it again; nothing was changed',
   },
   STORE_UNREADABLE: {
     exit: EXIT.failed,

@@ -8,7 +8,7 @@ import { fault as storeFault } from './errors.ts'
 import type { Damage, Location } from './location.ts'
 import { closeFiles, createOpenFiles, type OpenFiles, withFile } from './open-files.ts'
 import { realDisk } from './real-disk.ts'
-import { readFooter, scanSegment } from './scan-segment.ts'
+import { firstPlace, readFooter, scanSegment } from './scan-segment.ts'
 import { listSegments } from './segment-contents.ts'
 import { segmentName } from './segment-records.ts'
 
@@ -57,20 +57,25 @@ export async function openArchiveReading(dir: string, { disk = realDisk }: { dis
 async function archiveOf(open_files: OpenFiles, dir: string, segments: readonly number[]): Promise<string | undefined> {
   const votes = new Map<string, number>()
   for (const segment of segments.slice(0, 16)) {
-    const named = await withFile(open_files, join(dir, segmentName(segment)), async file => {
-      const footer = await readFooter(file, { archive: undefined, segment })
-      if (footer) return footer.place.archive
-      const head = Buffer.alloc(RECORD_HEADER_BYTES)
-      const header = (await file.read(head, 0)) === head.length ? parseRecordHeader(head) : 'cut'
-      return typeof header === 'string'
-        ? (await scanSegment(file, { segment, archive: undefined, isNewest: false, durable_bytes: 0, verify_from: Infinity })).archive
-        : header.id.subarray(0, 16)
-    })
+    const named = await archiveIn(open_files, dir, segment)
     if (named) votes.set(named.toString('hex'), (votes.get(named.toString('hex')) ?? 0) + 1)
   }
   const own = basename(dir)
   if (votes.has(own) || (votes.size === 0 && /^[0-9a-f]{32}$/.test(own) && segments.length > 0)) return own
   return [...votes].sort((a, b) => b[1] - a[1])[0]?.[0]
+}
+
+/** The archive that a segment names; undefined if nothing in it does, or if the disk does not give it. */
+async function archiveIn(open_files: OpenFiles, dir: string, segment: number): Promise<Buffer | undefined> {
+  try {
+    return await withFile(open_files, join(dir, segmentName(segment)), async file => {
+      const first = await firstPlace(file, segment)
+      return (first ?? (await scanSegment(file, { segment, archive: undefined, isNewest: false, durable_bytes: 0, verify_from: Infinity }))).archive
+    })
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error
+    return undefined
+  }
 }
 
 /**

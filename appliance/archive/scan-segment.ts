@@ -6,11 +6,11 @@
 import { createHash } from 'node:crypto'
 import { parseSnapshotClear } from '#protocol/clear-part.ts'
 import { isFault } from '#protocol/fault.ts'
-import { KIND, parseRecord, parseRecordHeader, RECORD_HEADER_BYTES, type RecordHeader, recordBytes } from '#protocol/record.ts'
+import { digestOf, KIND, parseRecord, parseRecordHeader, RECORD_HEADER_BYTES, type RecordHeader, recordBytes } from '#protocol/record.ts'
 import type { DiskFile } from './disk.ts'
 import type { Damage } from './location.ts'
 import { FOOTER_TAIL_BYTES, type Footer, footerBytes, parseFooter } from './segment-footer.ts'
-import { isOwnKind, MARK_BYTES, parseMark, parseOwnId, parseSegmentHeader } from './segment-records.ts'
+import { isOwnKind, MARK_BYTES, type OwnPlace, parseMark, parseOwnId, parseSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-records.ts'
 
 /** A record of a client; `sequence` only for snapshots. All but `offset` and `length` were read from the record itself. */
 export type ScannedRecord = {
@@ -210,13 +210,14 @@ async function nextHeader(file: DiskFile, from: number, size: number): Promise<n
 }
 
 /**
- * Reads the footer that a sealed segment ends with.
+ * Reads the footer that a sealed segment ends with. Its nonce must be that of the segment's beginning: else a client could
+ * end its record in a footer, and so hide what stands before it.
  *
- * @param place  the archive (undefined: any) and number of the segment that it must belong to
+ * @param place  the archive and number of the segment that it must belong to
  * @returns      the footer, digest checked; undefined if the segment does not end with an intact one of its own
  * @throws       errors of the disk
  */
-export async function readFooter(file: DiskFile, place: { archive: Buffer | undefined; segment: number }): Promise<(Footer & { anchor: Anchor }) | undefined> {
+export async function readFooter(file: DiskFile, place: { archive: Buffer; segment: number }): Promise<(Footer & { anchor: Anchor }) | undefined> {
   const size = await file.size()
   const tail = Buffer.alloc(FOOTER_TAIL_BYTES)
   if (size < FOOTER_TAIL_BYTES || (await file.read(tail, size - FOOTER_TAIL_BYTES)) < FOOTER_TAIL_BYTES) return undefined
@@ -231,10 +232,34 @@ export async function readFooter(file: DiskFile, place: { archive: Buffer | unde
   try {
     const footer = parseFooter(parseRecord(bytes))
     if (!footer || footer.place.segment !== place.segment || footer.place.offset !== size - length) return undefined
-    if (place.archive && !footer.place.archive.equals(place.archive)) return undefined
+    if (!footer.place.archive.equals(place.archive)) return undefined
+    const first = await firstPlace(file, place.segment)
+    if (first?.archive.equals(place.archive) && !first.nonce.equals(footer.place.nonce)) return undefined
     return { ...footer, anchor: { offset: size - length, crc: head.readUInt32LE(RECORD_HEADER_BYTES - 4) } }
   } catch (error) {
     if (isFault(error)) return undefined
     throw error
   }
+}
+
+/**
+ * What a segment's own records say at its beginning: its header, or the mark behind it if the header is damaged.
+ *
+ * @returns undefined if neither is intact and in its place; the archive that they name is for the caller to check
+ * @throws  errors of the disk
+ */
+export async function firstPlace(file: DiskFile, segment: number): Promise<OwnPlace | undefined> {
+  const start = Buffer.alloc(SEGMENT_HEADER_BYTES + MARK_BYTES)
+  const read_bytes = await file.read(start, 0)
+  for (const [at, kind] of [
+    [0, KIND.segmentHeader],
+    [SEGMENT_HEADER_BYTES, KIND.segmentMark],
+  ] as const) {
+    const header = parseRecordHeader(start.subarray(0, read_bytes), at)
+    if (typeof header === 'string' || header.kind !== kind || at + recordBytes(header) > read_bytes) continue
+    const own = parseOwnId(header.id)
+    const isIntact = digestOf(start.subarray(at + RECORD_HEADER_BYTES, at + recordBytes(header))).equals(header.digest)
+    if (isIntact && own.segment === segment && own.offset === at) return own
+  }
+  return undefined
 }

@@ -4,7 +4,7 @@
 //   smuggle one in inside of an uploaded record, and none is believed in another place;
 //   a mark says up to where the segment had been flushed when it was written: so an intact mark (or footer) proves that
 //   everything before that place was durable once, and a bad record there is damage, never a torn write.
-// Layout: FORMAT.md, "Segment".
+// Layout: FORMAT-archive.md, "Segment".
 import { frameRecord, ID_BYTES, KIND, type Kind, RECORD_HEADER_BYTES, type RecordHeader } from '#protocol/record.ts'
 
 export const ARCHIVE_ID_BYTES = 16

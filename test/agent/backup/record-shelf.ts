@@ -83,6 +83,7 @@ export function createShelf(): Shelf {
           shelf.sent++
           setImmediate(() => acknowledge([ordinal]))
         },
+        flush: () => {},
         progress: () => {},
         unreadable: item => shelf.unreadable.push(item),
         onAcknowledged: listener => {
