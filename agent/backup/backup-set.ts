@@ -1,7 +1,7 @@
 // What is backed up: chosen at the first backup, kept in agent.json (no secrets), used by later ones.
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import Type, { type Static } from 'typebox'
+import { type Static, Type } from '#protocol/typebox.js'
 import { fault } from './errors.ts'
 
 export const BackupSet = Type.Object({

@@ -1,9 +1,8 @@
 // agent.json: what the agent remembers that is no secret. Replaced as a whole, so that it is never half written.
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import Type, { type Static } from 'typebox'
-import { Check } from 'typebox/schema'
 import { BackupSet } from '#backup/backup-set.ts'
+import { Check, type Static, Type } from '#protocol/typebox.js'
 import { fault } from './errors.ts'
 
 const AGENT_FILE_VERSION = 1

@@ -1,7 +1,7 @@
 // What a paired device is to its site: kept in the authorized storage as one value, `site`, beside its key and certificate.
-import Type, { type Static } from 'typebox'
-import { Check } from 'typebox/schema'
+
 import { ArchiveId, DeviceId, Name, Pem } from '#protocol/names.ts'
+import { Check, type Static, Type } from '#protocol/typebox.js'
 import { fault } from './errors.ts'
 
 export const Identity = Type.Object({

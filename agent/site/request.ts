@@ -1,11 +1,10 @@
 // One HTTPS request to one of the site's servers, with everything bounded. Answers are checked before they are used.
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Static, TSchema } from 'typebox'
-import { Check } from 'typebox/schema'
 import { faultFromAnswer } from '#protocol/errors.ts'
 import { Fault, isFault } from '#protocol/fault.ts'
 import { JSON_BYTES_MAX } from '#protocol/limits.ts'
+import { Check, type Static, type TSchema } from '#protocol/typebox.js'
 import { withBothClocks } from './clocks.ts'
 import { fault } from './errors.ts'
 import { piecesOf, type Request, requestOf } from './open-request.ts'

@@ -1,8 +1,9 @@
 // The authority's HTTP API for agents. All JSON. Everything but `ca` and `pair` needs a device certificate.
-import Type, { type Static } from 'typebox'
+
 import { ArchiveId, DeviceId, Name, Pem, Time_ms } from './names.ts'
 import { Head } from './storage-api.ts'
 import { Verb } from './ticket.ts'
+import { type Static, Type } from './typebox.js'
 
 export const AUTHORITY_PATHS = {
   /** GET → Health (storage-api). */

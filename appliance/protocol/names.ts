@@ -1,5 +1,5 @@
 // The shapes of the names that cross the wire, as TypeBox schemas.
-import Type, { type Static } from 'typebox'
+import { type Static, Type } from './typebox.js'
 
 /** Names of tenants and users: safe in paths, in certificates and in the keystore. */
 export const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' })

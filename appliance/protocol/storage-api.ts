@@ -1,7 +1,8 @@
 // The storage node's HTTP API. Ids and records travel as bytes (application/octet-stream), all else as JSON.
 // Errors are answered as ErrorAnswer with the status of their code.
-import Type, { type Static } from 'typebox'
+
 import { ArchiveId, Count, DeviceId, RecordId, SessionId, Thumbprint, Time_ms } from './names.ts'
+import { type Static, Type } from './typebox.js'
 
 export const BYTES_TYPE = 'application/octet-stream'
 /** Names the open session in `missing`, `records` and `snapshots` requests. */

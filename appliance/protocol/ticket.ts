@@ -1,8 +1,9 @@
 // A ticket: a short-lived permission for one device on one archive, signed by the authority (a JWT, RFC 7519, with
 // EdDSA over Ed25519) and bound to the device's TLS certificate (RFC 8705, cnf.x5t#S256). The storage node checks
 // signature, issuer, audience, expiry, archive, verb and certificate, and needs to ask nobody.
-import Type, { type Static } from 'typebox'
+
 import { ArchiveId, DeviceId, Name, Thumbprint } from './names.ts'
+import { type Static, Type } from './typebox.js'
 
 export const TICKET_TYPE = 'holdfast-ticket+jwt'
 export const TICKET_ISSUER = 'holdfast-authority'

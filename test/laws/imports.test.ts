@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   restore: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site', 'archive'],
   cli: ['protocol', ...AGENT.filter(room => room !== 'cli')],
   // Benchmarks start parts of the appliance by themselves, with the tests' certificates.
-  scripts: ['protocol', 'storage', 'test'],
+  scripts: ['protocol', 'archive', 'storage', 'test'],
 }
 
 /** Libraries that only these rooms may use, so that each is a seam. */
