@@ -7,7 +7,7 @@ import { recordId, sealRecord } from '#format/seal.ts'
 import { ID_BYTES, type Kind } from '#protocol/record.ts'
 
 /** Sealed bytes that were not acknowledged yet; above it the reader waits. */
-export const UNACKNOWLEDGED_BYTES_MAX = 12 * 1024 * 1024
+export const UNACKNOWLEDGED_BYTES_MAX = 8 * 1024 * 1024
 /** Ids of this run that are remembered as sent; beyond them the storage node is asked. */
 const SENT_IDS_MAX = 32_768
 

@@ -20,7 +20,7 @@ export const ZSTD_LEVEL_DEFAULT = 2
 const WINDOW_LOG_MAX = 24
 // The output of a compressor lies in buffers of this length: as long as one has room for a whole block, zstd writes into it
 // without copies of its own.
-const PIECE_BYTES = 2 * 1024 * 1024
+const PIECE_BYTES = 1 * 1024 * 1024
 /** The libuv pool has four threads. */
 const COMPRESSORS_MAX = 4
 

@@ -7,7 +7,7 @@ import Type from 'typebox'
 import { AUTHORITY_PATHS, Ca, Device, HeadRequest, Pair, Paired, Ticket, TicketRequest } from '#protocol/authority-api.ts'
 import { fault } from '#protocol/errors.ts'
 import { JSON_BYTES_MAX, TICKET_MS } from '#protocol/limits.ts'
-import { type Head, Health } from '#protocol/storage-api.ts'
+import { ErrorAnswer, type Head, Health } from '#protocol/storage-api.ts'
 import { answerPlainly } from './answering.ts'
 import type { KeyAndCertificate } from './certificates.ts'
 import type { Devices } from './devices.ts'
@@ -25,10 +25,10 @@ export type AgentApiParts = {
 }
 
 const SILENCE_MS = 120_000
+const errors = { '4xx': ErrorAnswer, '5xx': ErrorAnswer }
 
 /** The routes; nothing listens yet. */
 export function createAgentApi(tls: KeyAndCertificate, parts: AgentApiParts): FastifyInstance<Server> {
-  const { devices, pairing, now } = parts
   const app: FastifyInstance<Server> = fastify({
     https: { key: tls.key, cert: tls.certificate, ca: parts.ca, minVersion: 'TLSv1.3', requestCert: true, rejectUnauthorized: false },
     bodyLimit: JSON_BYTES_MAX,
@@ -38,6 +38,13 @@ export function createAgentApi(tls: KeyAndCertificate, parts: AgentApiParts): Fa
     forceCloseConnections: 'idle',
   })
   answerPlainly(app)
+  addAgentRoutes(app, parts)
+  return app
+}
+
+/** Adds all paths. The parts are asked only when a request comes. */
+export function addAgentRoutes(app: FastifyInstance<Server>, parts: AgentApiParts): void {
+  const { devices, pairing, now } = parts
   const shownDevice = (row: DeviceRow): Device => ({
     device: row.device,
     user: row.user,
@@ -52,28 +59,27 @@ export function createAgentApi(tls: KeyAndCertificate, parts: AgentApiParts): Fa
     const { name, thumbprint } = presented(request)
     return { row: await devices.deviceOf(name, thumbprint), thumbprint }
   }
-  app.get(AUTHORITY_PATHS.health, { schema: { response: { 200: Health } } }, () => ({ ok: true, version: parts.version, time_ms: now() }))
-  app.get(AUTHORITY_PATHS.ca, { schema: { response: { 200: Ca } } }, () => ({ ca: parts.ca }))
-  app.post(AUTHORITY_PATHS.pair, { schema: { body: Pair, response: { 200: Paired } } }, async request => {
+  app.get(AUTHORITY_PATHS.health, { schema: { response: { ...errors, 200: Health } } }, () => ({ ok: true, version: parts.version, time_ms: now() }))
+  app.get(AUTHORITY_PATHS.ca, { schema: { response: { ...errors, 200: Ca } } }, () => ({ ca: parts.ca }))
+  app.post(AUTHORITY_PATHS.pair, { schema: { body: Pair, response: { ...errors, 200: Paired } } }, async request => {
     const { row, certificate } = await pairing.pair(request.body as Pair)
     return { device: row.device, user: row.user, tenant: row.tenant, archive: row.archive, certificate, ca: parts.ca, storage: parts.storage_url }
   })
-  app.post(AUTHORITY_PATHS.tickets, { schema: { body: TicketRequest, response: { 200: Ticket } } }, async request => {
+  app.post(AUTHORITY_PATHS.tickets, { schema: { body: TicketRequest, response: { ...errors, 200: Ticket } } }, async request => {
     const { row, thumbprint } = await callerOf(request)
     const { archive, verbs } = request.body as TicketRequest
     return { ticket: await devices.ticket(row, thumbprint, archive, verbs), expires_in_ms: TICKET_MS, time_ms: now() }
   })
-  app.get(AUTHORITY_PATHS.device, { schema: { response: { 200: Device } } }, async request => shownDevice((await callerOf(request)).row))
-  app.delete(AUTHORITY_PATHS.device, { schema: { response: { 200: Type.Object({}) } } }, async request => {
+  app.get(AUTHORITY_PATHS.device, { schema: { response: { ...errors, 200: Device } } }, async request => shownDevice((await callerOf(request)).row))
+  app.delete(AUTHORITY_PATHS.device, { schema: { response: { ...errors, 200: Type.Object({}) } } }, async request => {
     const { row } = await callerOf(request)
     await devices.deauthorize(row, row.user)
     return {}
   })
-  app.put(AUTHORITY_PATHS.head, { schema: { body: HeadRequest, response: { 200: Type.Object({}) } } }, async request => {
+  app.put(AUTHORITY_PATHS.head, { schema: { body: HeadRequest, response: { ...errors, 200: Type.Object({}) } } }, async request => {
     await devices.putHead((await callerOf(request)).row, request.body as Head)
     return {}
   })
-  return app
 }
 
 /** The certificate of this connection. @throws CERTIFICATE_REQUIRED unless the site's CA signed it and it is valid now */

@@ -22,14 +22,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   backup: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site'],
   restore: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site', 'archive'],
   cli: ['protocol', ...AGENT.filter(room => room !== 'cli')],
-  // Benchmarks start parts of the appliance by themselves, with the tests' certificates.
-  scripts: ['protocol', 'archive', 'storage', 'test'],
+  // Benchmarks start parts of the appliance by themselves, with the tests' certificates; the OpenAPI describes its routes.
+  scripts: ['protocol', 'archive', 'storage', 'authority', 'test'],
 }
 
 /** Libraries that only these rooms may use, so that each is a seam. */
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
-  fastify: ['storage', 'authority'],
-  '@fastify/swagger': ['storage', 'authority'],
+  fastify: ['storage', 'authority', 'scripts'],
+  '@fastify/swagger': ['scripts'],
   '@peculiar/x509': ['authority'],
   'reflect-metadata': ['authority'],
   jose: ['storage', 'authority'],
