@@ -21,6 +21,8 @@ const LINGER_MS = 1_000
 
 export type Sink = {
   readonly body_bytes_max: number
+  /** Nothing is stored unless the whole body was in order. For bodies of one record: what arrived stays in memory until then. */
+  readonly isAllOrNothing?: true
   /** Refuses a record by its header (throws); nothing was taken for it yet. */
   check(header: RecordHeader): void
   /** Stores whole, unaltered records; they are durable when it resolves. */
@@ -76,8 +78,14 @@ export function createIntake(pool: MemoryPool, digests: DigestCheck, arrival_ms:
         state.since_ms = undefined
         cutter.flush()
       }
+      const arrived = Promise.withResolvers<void>()
+      const storeIfInOrder = async (batch: Batch): Promise<void> => {
+        await arrived.promise
+        if (failure) pool.release(batch.slots)
+        else await storeBatch(batch, sink)
+      }
       const cutter = createCutter(pool, sink.check, batch => {
-        batches.push(storeBatch(batch, sink).catch(fail))
+        batches.push((sink.isAllOrNothing ? storeIfInOrder(batch) : storeBatch(batch, sink)).catch(fail))
       })
       watched.add(state)
       const tooLarge = (): Fault => fault('BODY_TOO_LARGE', { expected: `at most ${sink.body_bytes_max} bytes`, found: 'more' })
@@ -113,6 +121,7 @@ export function createIntake(pool: MemoryPool, digests: DigestCheck, arrival_ms:
         watched.delete(state)
         if (!failure && (error !== undefined || cutter.isInsideRecord())) fail(error ?? fault('RECORD_CUT'))
         cutter.flush()
+        arrived.resolve()
         await Promise.all(batches)
         if (failure) reject(failure.error)
         else resolve()

@@ -183,6 +183,7 @@ function addUploadRoutes(app: App, rooms: Rooms): void {
         let committed: Committed | undefined
         await rooms.intake.take(request.raw, {
           body_bytes_max: RECORD_BYTES_MAX,
+          isAllOrNothing: true,
           check: onlySnapshot(),
           store: async records => {
             const [record] = records
