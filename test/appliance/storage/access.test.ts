@@ -92,14 +92,14 @@ test('a device that is deauthorized is out at once, on open connections and duri
   )
 
   const record = makeRecord(500_000)
+  let told: Promise<{ status: number }> | undefined
+  const deauthorize = (): void => void (told = ask(url, authority, { method: 'PUT', path: '/v1/deauthorized', body }))
   const cut = t.throwsAsync(
     client.ask('/records', {
       headers: { 'holdfast-session': session, 'content-type': 'application/octet-stream', 'content-length': record.length },
       send: request => void request.write(record.subarray(0, 100_000), deauthorize),
     }),
   )
-  let told: Promise<{ status: number }> | undefined
-  const deauthorize = (): void => void (told = ask(url, authority, { method: 'PUT', path: '/v1/deauthorized', body }))
   await cut
   t.like(await told, { status: 200 })
   t.like(await client.read([idOf(record)]), { status: 403, code: 'DEVICE_DEAUTHORIZED' })

@@ -1,9 +1,12 @@
 // What may be committed, and who may write: one session at a time, in sequence, complete.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'ava'
 import { READ_IDS_MAX } from '#protocol/limits.ts'
 import { SESSION_HEADER } from '#protocol/storage-api.ts'
 import { startStorage } from '#storage/storage-node.ts'
-import { agentOf, idOf, makeClient, makePage, makeRecord, makeSnapshot, optionsFor, startNode } from './client.ts'
+import { idOf, makeClient, makePage, makeRecord, makeSnapshot, optionsFor, startNode } from './client.ts'
 
 test('a snapshot with a missing block or page is refused with their ids, and committed once they are there', async t => {
   const { client } = await startNode(t)
@@ -96,9 +99,9 @@ test('reading: unknown ids are named before the first byte, and lists that are c
 test('a port in use, and a home in use, are named when a node starts, and the running one is not disturbed', async t => {
   const { site, home, url, client } = await startNode(t)
   const port = Number(new URL(url).port)
-  await t.throwsAsync(startStorage({ ...optionsFor(site, `${home}-other`), port }), { code: 'PORT_IN_USE' })
+  const elsewhere = await mkdtemp(join(tmpdir(), 'holdfast-storage-'))
+  t.teardown(() => rm(elsewhere, { recursive: true, force: true }))
+  await t.throwsAsync(startStorage({ ...optionsFor(site, elsewhere), port }), { code: 'PORT_IN_USE' })
   await t.throwsAsync(startStorage(optionsFor(site, home)), { code: 'STORE_BUSY' })
   await client.open()
-  const stranger = agentOf(site, undefined)
-  stranger.destroy()
 })
