@@ -6,6 +6,7 @@ import { KIND, recordBytes } from '#protocol/record.ts'
 import type { Stored } from '#protocol/storage-api.ts'
 import { type Archive, type Framed, type Recent, recentKey } from './engine.ts'
 import { locate } from './lookup.ts'
+import { noteDamage } from './note-damage.ts'
 import { writeRecords } from './segment-writer.ts'
 import { readIntact } from './stored-record.ts'
 
@@ -95,7 +96,7 @@ async function storeClaimed(archive: Archive, claimed: readonly Framed[]): Promi
       const location = locations[i]
       const { id, digest } = record.header
       const copy = location && (await readIntact(archive, location, id))
-      if (location && !copy) noteDamage(archive, location, id)
+      if (location && !copy) await noteDamage(archive, location, id)
       if (!copy) fresh.push(record)
       else if (copy.header.digest.equals(digest)) known++
       else conflicts.push(id.toString('hex'))
@@ -108,10 +109,4 @@ async function storeClaimed(archive: Archive, claimed: readonly Framed[]): Promi
   } finally {
     release(archive, claimed, recents)
   }
-}
-
-/** Notes that a stored copy is damaged. */
-export function noteDamage(archive: Archive, { segment, offset, length }: { segment: number; offset: number; length: number }, id: Buffer): void {
-  if (archive.damage.some(range => range.segment === segment && range.offset === offset)) return
-  archive.damage.push({ segment, offset, length, reason: 'digest', id: id.toString('hex') })
 }

@@ -4,6 +4,7 @@
 //   each row carries a CRC-32 over archive, key and value, because LevelDB never verifies: a row that fails it is absent.
 // All numbers in keys are big-endian, in values little-endian.
 //   ordinal u32 (from 1) ‖ id 32                     → segment u32 ‖ offset u32 ‖ length u32 ‖ crc
+//                                                      (length 0: the copy there is known to be damaged, and counts as missing)
 //   0 u32 ‖ 'a' ‖ archive 16                         → the archive's row (ArchiveRow) ‖ crc
 //   0 u32 ‖ 's' ‖ ordinal u32 ‖ sequence u64         → id 32 ‖ received, in ms since 1970, u64 ‖ crc
 // An archive that is indexed anew gets a new ordinal: so rows of before are never seen, even if they are not removed yet.
@@ -27,6 +28,8 @@ export type ArchiveRow = {
   readonly records: number
   readonly bytes: number
   readonly head: { readonly id: Buffer; readonly sequence: number } | undefined
+  /** Damage was found since all of it was last read through: pages of before may need what is gone. */
+  readonly isDamaged: boolean
 }
 export type Update = { readonly archive: Buffer; readonly row: ArchiveRow; readonly entries: readonly Entry[]; readonly snapshots: readonly SnapshotEntry[] }
 
@@ -43,7 +46,7 @@ export type ArchiveIndex = {
 
 const KEY_BYTES = 4 + ID_BYTES
 const VALUE_BYTES = 16
-const ROW_BYTES = 4 + 8 + 8 + 8 + 8 + 8 + ID_BYTES + 4
+const ROW_BYTES = 4 + 8 + 8 + 8 + 8 + 8 + ID_BYTES + 4 + 4
 const SNAPSHOT_BYTES = ID_BYTES + 8 + 4
 /** Entries of one batch, and of one look-up. */
 const BATCH_ENTRIES_MAX = 8192
@@ -80,6 +83,7 @@ export async function readRow(index: ArchiveIndex, archive: Buffer): Promise<Arc
     records: Number(value.readBigUInt64LE(20)),
     bytes: Number(value.readBigUInt64LE(28)),
     head: sequence === 0 ? undefined : { id: Buffer.from(value.subarray(44, 44 + ID_BYTES)), sequence },
+    isDamaged: value.readUInt32LE(44 + ID_BYTES) !== 0,
   }
 }
 
@@ -87,9 +91,16 @@ export async function readRow(index: ArchiveIndex, archive: Buffer): Promise<Arc
  * Finds records.
  *
  * @param ids  joined ids, 32 bytes each
- * @returns    a location for each, in the same order; undefined for those that are not indexed or whose row fails its check
+ * @returns    a location for each, in the same order; undefined for those that are not indexed, whose row fails its check,
+ *             or that are known to be damaged
  */
 export async function find(index: ArchiveIndex, archive: Buffer, ordinal: number, ids: Buffer): Promise<(Location | undefined)[]> {
+  const rows = await findRows(index, archive, ordinal, ids)
+  return rows.map(row => (row && row.length > 0 ? row : undefined))
+}
+
+/** As find, but what is known to be damaged comes with length 0. */
+export async function findRows(index: ArchiveIndex, archive: Buffer, ordinal: number, ids: Buffer): Promise<(Location | undefined)[]> {
   const found: (Location | undefined)[] = []
   for (let from = 0; from < ids.length; from += FIND_IDS_MAX * ID_BYTES) {
     const part = ids.subarray(from, from + FIND_IDS_MAX * ID_BYTES)
@@ -176,6 +187,7 @@ function putUpdate(operations: IndexOperation[], { archive, row, entries, snapsh
   value.writeBigUInt64LE(BigInt(row.bytes), 28)
   value.writeBigUInt64LE(BigInt(row.head?.sequence ?? 0), 36)
   value.set(row.head?.id ?? NO_ID, 44)
+  value.writeUInt32LE(row.isDamaged ? 1 : 0, 44 + ID_BYTES)
   value.writeUInt32LE(checksum(archive, key, value), ROW_BYTES - 4)
   operations.push({ type: 'put', key, value })
 }
@@ -209,12 +221,19 @@ export function putSnapshots(operations: IndexOperation[], archive: Buffer, ordi
   }
 }
 
-/** Removes one record's row, so that it counts as missing and is sent again. */
-export async function removeEntry(index: ArchiveIndex, ordinal: number, id: Buffer): Promise<void> {
-  const key = Buffer.alloc(KEY_BYTES)
-  key.writeUInt32BE(ordinal, 0)
-  key.set(id, 4)
-  await index.database.batch([{ type: 'del', key }])
+/** Notes that the copies at these locations are damaged, so that the records count as missing and are sent again. */
+export async function markDamaged(index: ArchiveIndex, archive: Buffer, ordinal: number, entries: readonly Entry[]): Promise<void> {
+  for (let from = 0; from < entries.length; from += BATCH_ENTRIES_MAX) {
+    const operations: IndexOperation[] = []
+    const part = entries.slice(from, from + BATCH_ENTRIES_MAX)
+    putEntries(
+      operations,
+      archive,
+      ordinal,
+      part.map(entry => ({ ...entry, length: 0 })),
+    )
+    await index.database.batch(operations)
+  }
 }
 
 /** Removes all rows of an ordinal that is no longer in use. */

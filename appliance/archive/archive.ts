@@ -10,6 +10,7 @@ import { isNoSpace, systemCode } from './disk.ts'
 import type { Archive, Store } from './engine.ts'
 import { fault as storeFault } from './errors.ts'
 import { emptyRow, indexSegments, isRowTrue } from './index-archive.ts'
+import { indexUnreadable } from './index-failed.ts'
 import { archivesDir } from './layout.ts'
 import type { Damage } from './location.ts'
 import { type Recovered, recoverNewest } from './recover-newest.ts'
@@ -19,6 +20,7 @@ import { closeWriter } from './segment-writer.ts'
 
 export type { Archive } from './engine.ts'
 
+const SYSTEM_CODE = /^E[A-Z0-9]+$/
 const ARCHIVE_ID = /^[0-9a-f]{32}$/
 /** Damage that is kept in memory and told; the rest is only counted by reindex and recover. */
 const DAMAGE_MAX = 10_000
@@ -31,6 +33,7 @@ const NO_RECOVERY: Recovered = { contents: undefined, open: undefined, failure: 
  * @param archiveId  32 hex digits
  * @throws ARCHIVE_UNKNOWN   it is not there, and `create` is false; or the id is none
  *         STORE_UNREADABLE  an error of the disk
+ *         ARCHIVE_FAILED    the index cannot be read or written; at the next opening of the store it is made again
  */
 export function openArchive(store: Store, archiveId: string, { create }: { create: boolean }): Promise<Archive> {
   const known = store.archives.get(archiveId)
@@ -61,6 +64,8 @@ async function openOnce(store: Store, id: string, create: boolean): Promise<Arch
     return await recover(store, id, dir)
   } catch (error) {
     if (isFault(error)) throw error
+    // What is no error of the system is one of the index.
+    if (!SYSTEM_CODE.test(systemCode(error) ?? '')) throw await indexUnreadable(store, error)
     throw storeFault('STORE_UNREADABLE', { found: `${systemCode(error) ?? 'an error'} in ${dir}`, cause: error })
   }
 }
@@ -76,6 +81,28 @@ async function recover(store: Store, id: string, dir: string): Promise<Archive> 
   const durable_bytes = isTrue && found.segment === newest ? found.offset : 0
   const recovered = newest === undefined ? NO_RECOVERY : await recoverNewest(disk, dir, { archive: id_bytes, segment: newest }, durable_bytes)
   if (newest !== undefined && !recovered.contents) numbers.pop()
+  try {
+    return await indexed(store, { id, id_bytes, dir, numbers, found, start, recovered })
+  } catch (error) {
+    await recovered.open?.file.close().catch(() => undefined)
+    throw error
+  }
+}
+
+type Found = {
+  readonly id: string
+  readonly id_bytes: Buffer
+  readonly dir: string
+  readonly numbers: readonly number[]
+  /** What the index says of the archive, and from where on it is to be brought up to date. */
+  readonly found: ArchiveRow | undefined
+  readonly start: ArchiveRow
+  readonly recovered: Recovered
+}
+
+/** The archive, once the index has caught up with its segments. */
+async function indexed(store: Store, { id, id_bytes, dir, numbers, found, start, recovered }: Found): Promise<Archive> {
+  const { index } = store
   const damage: Damage[] = []
   const onDamage = (range: Damage): void => {
     if (damage.length < DAMAGE_MAX) damage.push(range)
@@ -89,6 +116,7 @@ async function recover(store: Store, id: string, dir: string): Promise<Archive> 
     store,
     dir,
     damage,
+    isDamaged: row.isDamaged,
     ordinal: row.ordinal,
     recent: new Map(),
     head: row.head,
@@ -100,7 +128,7 @@ async function recover(store: Store, id: string, dir: string): Promise<Archive> 
     repairing: undefined,
     writer: { jobs: [], running: undefined, segment: recovered.open, next_number: last + 1, indexed: Promise.resolve() },
   }
-  if (found && !isTrue) await forgetOrdinal(index, found.ordinal)
+  if (found && found !== start) await forgetOrdinal(index, found.ordinal)
   return archive
 }
 
@@ -150,8 +178,12 @@ export async function snapshots(archive: Archive): Promise<Static<typeof Snapsho
 
 async function readSnapshots({ store, id_bytes, ordinal }: Archive): Promise<Static<typeof SnapshotRow>[]> {
   const rows: Static<typeof SnapshotRow>[] = []
-  for await (const { id, sequence, received_ms } of snapshotEntries(store.index, id_bytes, ordinal)) {
-    rows.push({ snapshot: id.toString('hex'), sequence, received_ms })
+  try {
+    for await (const { id, sequence, received_ms } of snapshotEntries(store.index, id_bytes, ordinal)) {
+      rows.push({ snapshot: id.toString('hex'), sequence, received_ms })
+    }
+  } catch (error) {
+    throw await indexUnreadable(store, error)
   }
   return rows
 }

@@ -6,10 +6,12 @@ import { parseSnapshotClear, type SnapshotClear } from '#protocol/clear-part.ts'
 import { fault } from '#protocol/errors.ts'
 import { ID_BYTES, KIND, RECORD_HEADER_BYTES, recordBytes } from '#protocol/record.ts'
 import type { Committed } from '#protocol/storage-api.ts'
-import { claim, noteDamage, release } from './append.ts'
+import { claim, release } from './append.ts'
 import { snapshots } from './archive.ts'
 import { type Archive, type Framed, type Placed, recentKey } from './engine.ts'
+import type { Location } from './location.ts'
 import { idAt, locate } from './lookup.ts'
+import { noteDamage } from './note-damage.ts'
 import { repairIndex } from './repair-index.ts'
 import { writeRecords } from './segment-writer.ts'
 import { readClear, readIntact } from './stored-record.ts'
@@ -19,7 +21,8 @@ const MISSING_TOLD_MAX = 100
 /**
  * Commits a snapshot and returns once it survives a power cut. Committing the same one again answers the same.
  *
- * Pages of the snapshot before need no second look: it was complete when it was committed.
+ * Pages of the snapshot before need no second look, but that they are there: it was complete when it was committed. Once
+ * damage was found in the archive, all pages are looked at each time, until `reindex` has read it through and found none.
  *
  * @param framed  the snapshot's whole record, its digest checked by the caller
  * @throws RECORD_INVALID            not a snapshot, or a clear part of another shape
@@ -79,26 +82,34 @@ function checkSequence({ head }: Archive, { sequence, previous }: SnapshotClear)
 }
 
 async function checkComplete(archive: Archive, { previous, pages }: SnapshotClear): Promise<void> {
-  const complete = previous ? await pagesOf(archive, previous) : new Set<string>()
-  const fresh = pages.filter(id => !complete.has(recentKey(id)))
+  const locations = await locateSurely(archive, Buffer.concat(pages))
+  // Where damage was found meanwhile, what was complete then need not be so any more.
+  const complete = previous && !archive.isDamaged ? await pagesOf(archive, previous) : new Set<string>()
   const lost: Buffer[] = []
-  const locations = await locateSurely(archive, Buffer.concat(fresh))
-  for (const [i, id] of fresh.entries()) {
+  for (const [i, id] of pages.entries()) {
     const location = locations[i]
-    const page = location && (await readClear(archive, location, id))
-    if (page?.header.kind !== KIND.page || page.clear.length % ID_BYTES !== 0) {
-      if (location && !page) noteDamage(archive, location, id)
-      lost.push(id)
-      continue
-    }
-    const blocks = await locate(archive, page.clear)
-    blocks.forEach((block, j) => {
-      if (!block) lost.push(idAt(page.clear, j))
-    })
+    if (location && complete.has(recentKey(id))) continue
+    lost.push(...(location ? await lostOfPage(archive, location, id) : [id]))
   }
   if (lost.length === 0) return
   const ids = [...new Set(lost.map(id => id.toString('hex')))]
   throw fault('SNAPSHOT_INCOMPLETE', { found: `${ids.length} missing`, facts: { missing_count: ids.length, missing: ids.slice(0, MISSING_TOLD_MAX) } })
+}
+
+/** What is missing of a stored page: blocks that it needs, or itself. */
+async function lostOfPage(archive: Archive, location: Location, id: Buffer): Promise<Buffer[]> {
+  const page = await readClear(archive, location, id)
+  if (!page) await noteDamage(archive, location, id)
+  if (page?.header.kind !== KIND.page || page.clear.length % ID_BYTES !== 0) return [id]
+  const blocks = await locate(archive, page.clear)
+  const lost: Buffer[] = []
+  blocks.forEach((block, j) => {
+    if (!block) lost.push(idAt(page.clear, j))
+  })
+  // A damaged list names blocks that never were: so it is checked before anything in it is called missing.
+  if (lost.length === 0 || (await readIntact(archive, location, id))) return lost
+  await noteDamage(archive, location, id)
+  return [id]
 }
 
 /** The pages of the snapshot before; none if it can't be read any more: then all pages are looked at. */

@@ -39,6 +39,8 @@ export type Archive = {
   readonly writer: Writer
   readonly recent: Map<string, Recent>
   readonly damage: Damage[]
+  /** As in the index's row of the archive. */
+  isDamaged: boolean
   ordinal: number
   head: { readonly id: Buffer; readonly sequence: number } | undefined
   records: number
@@ -88,9 +90,6 @@ export type OpenSegment = {
   bytes: number
   anchor: Anchor
 }
-
-/** The file in a store that says that the index failed while it was in use: it is thrown away at the next opening. */
-export const INDEX_FAILED_NAME = 'index-failed'
 
 /** The key of an id in `recent`. */
 export const recentKey = (id: Buffer): string => id.toString('latin1')

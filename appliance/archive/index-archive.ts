@@ -1,7 +1,7 @@
 // Brings the index up to date with the segments of an archive: the tail that it lags behind, all of it, or holes in it.
 import { join } from 'node:path'
 import { parseRecordHeader, RECORD_HEADER_BYTES } from '#protocol/record.ts'
-import { type ArchiveIndex, type ArchiveRow, type Entry, find, newOrdinal, putEntries, putSnapshots, type SnapshotEntry, write } from './archive-index.ts'
+import { type ArchiveIndex, type ArchiveRow, type Entry, findRows, newOrdinal, putEntries, putSnapshots, type SnapshotEntry, write } from './archive-index.ts'
 import { type Disk, systemCode } from './disk.ts'
 import type { IndexOperation } from './index-database.ts'
 import type { Damage } from './location.ts'
@@ -10,7 +10,7 @@ import { segmentName } from './segment-records.ts'
 
 /** Entries that are gathered from segments before they are written. */
 const GATHER_ENTRIES = 8192
-const NOT_INDEXED = { segment: 0, offset: 0, anchor: { offset: 0, crc: 0 }, records: 0, bytes: 0, head: undefined }
+const NOT_INDEXED = { segment: 0, offset: 0, anchor: { offset: 0, crc: 0 }, records: 0, bytes: 0, head: undefined, isDamaged: false }
 
 /** The row of an archive of which nothing is indexed, under a new ordinal. */
 export const emptyRow = (index: ArchiveIndex): ArchiveRow => ({ ordinal: newOrdinal(index), ...NOT_INDEXED })
@@ -59,6 +59,7 @@ export async function indexSegments(
   let now = row
   for await (const contents of segments) {
     contents.damage.forEach(onDamage)
+    if (contents.damage.length > 0) now = { ...now, isDamaged: true }
     const from = contents.segment === row.segment ? row.offset : 0
     const fresh = from === 0 ? contents.entries : contents.entries.filter(({ offset }) => offset >= from)
     entries.push(...fresh)
@@ -77,7 +78,8 @@ export async function indexSegments(
 }
 
 /**
- * Puts back rows that the index has lost; those that it has stay as they are, and so does how far it reaches.
+ * Puts back rows that the index has lost; those that it has stay as they are, also of copies that are known to be damaged,
+ * and so does how far it reaches.
  *
  * @param segments  the newest first, so that of two copies of a record the newer is found
  * @returns         how many were put back
@@ -85,7 +87,7 @@ export async function indexSegments(
 export async function fillHoles(index: ArchiveIndex, archive: Buffer, ordinal: number, segments: AsyncIterable<SegmentContents>): Promise<number> {
   let filled = 0
   for await (const { entries, snapshots } of segments) {
-    const known = await find(index, archive, ordinal, Buffer.concat(entries.map(({ id }) => id)))
+    const known = await findRows(index, archive, ordinal, Buffer.concat(entries.map(({ id }) => id)))
     const lost = entries.filter((_, i) => known[i] === undefined)
     if (lost.length === 0 && snapshots.length === 0) continue
     const operations: IndexOperation[] = []

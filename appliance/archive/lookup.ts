@@ -3,6 +3,7 @@ import { fault } from '#protocol/errors.ts'
 import { ID_BYTES } from '#protocol/record.ts'
 import { find } from './archive-index.ts'
 import { type Archive, recentKey } from './engine.ts'
+import { indexUnreadable } from './index-failed.ts'
 import type { Location } from './location.ts'
 
 /**
@@ -22,7 +23,7 @@ export async function locate(archive: Archive, ids: Buffer): Promise<(Location |
     const indexed = await find(archive.store.index, archive.id_bytes, archive.ordinal, ids)
     return indexed.map((location, i) => recent[i] ?? location)
   } catch (error) {
-    throw fault('ARCHIVE_FAILED', { found: 'the index cannot be read', next: 'run `holdfast-appliance reindex`', cause: error })
+    throw await indexUnreadable(archive.store, error)
   }
 }
 

@@ -2,11 +2,10 @@
 // go; the next piece is read while the last one is being sent. Memory: two pieces, however much is read.
 import { fault } from '#protocol/errors.ts'
 import { ID_BYTES, parseRecordHeader, RECORD_HEADER_BYTES } from '#protocol/record.ts'
-import { noteDamage } from './append.ts'
-import { removeEntry } from './archive-index.ts'
 import type { Archive } from './engine.ts'
 import { inDiskOrder, type Location } from './location.ts'
 import { checkIds, idAt, locate } from './lookup.ts'
+import { noteDamage } from './note-damage.ts'
 import { repairIndex } from './repair-index.ts'
 import { isRecordOf, withSegment } from './stored-record.ts'
 
@@ -120,12 +119,9 @@ async function readPiece(archive: Archive, piece: Piece): Promise<Buffer[]> {
   return chunks
 }
 
-/** Names the damage, and forgets the row, so that the record counts as missing and is sent again. */
+/** Names the damage; from then on the record counts as missing, and is sent again. */
 async function damaged(archive: Archive, { segment }: Piece, offset: number, record: Wanted | undefined): Promise<never> {
-  if (record) {
-    noteDamage(archive, record, record.id)
-    await removeEntry(archive.store.index, archive.ordinal, record.id).catch(() => undefined)
-  }
+  if (record) await noteDamage(archive, record, record.id)
   const id = record?.id.toString('hex')
   throw fault('ARCHIVE_DAMAGED', {
     expected: `record ${id ?? ''} in segment ${segment} at ${offset}`,

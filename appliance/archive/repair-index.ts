@@ -2,8 +2,10 @@
 // flipped byte without a word. At most once while an archive is open, so that nobody can make the disk busy by asking.
 import { join } from 'node:path'
 import { fault } from '#protocol/errors.ts'
+import { systemCode } from './disk.ts'
 import type { Archive } from './engine.ts'
 import { fillHoles } from './index-archive.ts'
+import { indexUnreadable } from './index-failed.ts'
 import { scanSegment } from './scan-segment.ts'
 import { contentsOfScan, listSegment, listSegments, type SegmentContents } from './segment-contents.ts'
 import { segmentName } from './segment-records.ts'
@@ -23,6 +25,7 @@ async function fill(archive: Archive): Promise<void> {
   try {
     await fillHoles(archive.store.index, archive.id_bytes, archive.ordinal, newestFirst(archive))
   } catch (error) {
+    if (systemCode(error)?.startsWith('LEVEL_')) throw await indexUnreadable(archive.store, error)
     throw fault('ARCHIVE_FAILED', { found: 'the index cannot be repaired', cause: error })
   }
 }
@@ -40,7 +43,7 @@ async function* newestFirst(archive: Archive): AsyncGenerator<SegmentContents> {
     const durable_bytes = open.bytes
     const file = await disk.open(join(archive.dir, segmentName(segment)), 'read')
     try {
-      const scan = await scanSegment(file, { segment, archive: archive.id_bytes, isNewest: true, durable_bytes, verify_from: durable_bytes })
+      const scan = await scanSegment(file, { segment, archive: archive.id_bytes, isNewest: true, durable_bytes, verify_from: 0 })
       const records = scan.records.filter(({ offset, length }) => offset + length <= durable_bytes)
       yield contentsOfScan(segment, { ...scan, records })
     } finally {

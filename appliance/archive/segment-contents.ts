@@ -5,6 +5,7 @@ import type { Entry, SnapshotEntry } from './archive-index.ts'
 import { type Disk, type DiskFile, systemCode } from './disk.ts'
 import type { Damage } from './location.ts'
 import { type Anchor, readFooter, type SegmentScan, scanSegment } from './scan-segment.ts'
+import type { RecordRow } from './segment-footer.ts'
 import { segmentName, segmentNumber } from './segment-records.ts'
 
 export type SegmentContents = {
@@ -12,6 +13,8 @@ export type SegmentContents = {
   readonly entries: readonly Entry[]
   readonly snapshots: readonly SnapshotEntry[]
   readonly damage: readonly Damage[]
+  /** Records that stood here and are not intact, as far as their ids can still be told. */
+  readonly damaged: readonly Entry[]
   /** The file's length, in bytes. */
   readonly bytes: number
   readonly anchor: Anchor | undefined
@@ -44,13 +47,14 @@ export async function listSegment(disk: Disk, dir: string, place: { archive: Buf
     if (footer && trustFooter) {
       const entries = footer.records.map(({ id, offset, length }) => ({ id, offset, length, segment: place.segment }))
       const snapshots = footer.snapshots.map(({ row, sequence, received_ms }) => ({ id: (footer.records[row] as { id: Buffer }).id, sequence, received_ms }))
-      return { segment: place.segment, entries, snapshots, damage: [], bytes, anchor: footer.anchor }
+      return { segment: place.segment, entries, snapshots, damage: [], damaged: [], bytes, anchor: footer.anchor }
     }
     const scan = await scanSegment(file, { ...place, isNewest: false, durable_bytes: 0, verify_from: 0 })
     const torn = footer?.torn ?? []
     const damage = scan.damage.filter(range => !torn.some(row => row.offset <= range.offset && range.offset + range.length <= row.offset + row.length))
     if (!footer && damage.length === 0) damage.push({ segment: place.segment, offset: bytes, length: 0, reason: 'footer' })
-    return { ...contentsOfScan(place.segment, scan), damage, bytes }
+    const contents = contentsOfScan(place.segment, scan)
+    return { ...contents, damage, damaged: [...contents.damaged, ...notIntact(place.segment, footer?.records ?? [], scan)], bytes }
   } finally {
     await file.close()
   }
@@ -63,7 +67,14 @@ export function contentsOfScan(segment: number, scan: SegmentScan): SegmentConte
   for (const { header, sequence, received_ms } of scan.records) {
     if (header.kind === KIND.snapshot && sequence !== undefined) snapshots.push({ id: header.id, sequence, received_ms })
   }
-  return { segment, entries, snapshots, damage: scan.damage, bytes: scan.end, anchor: scan.anchor }
+  const damaged = scan.damage.flatMap(({ id, offset, length }) => (id === undefined ? [] : [{ id: Buffer.from(id, 'hex'), segment, offset, length }]))
+  return { segment, entries, snapshots, damage: scan.damage, damaged, bytes: scan.end, anchor: scan.anchor }
+}
+
+/** What a segment's footer or writer lists, and a scan did not find. */
+export function notIntact(segment: number, rows: readonly RecordRow[], scan: SegmentScan): Entry[] {
+  const intact = new Set(scan.records.map(({ offset }) => offset))
+  return rows.filter(({ offset }) => !intact.has(offset)).map(({ id, offset, length }) => ({ id, segment, offset, length }))
 }
 
 /** The contents of a segment that should be there and is not. */
@@ -72,6 +83,7 @@ export const missingSegment = (segment: number): SegmentContents => ({
   entries: [],
   snapshots: [],
   damage: [{ segment, offset: 0, length: 0, reason: 'segment' }],
+  damaged: [],
   bytes: 0,
   anchor: undefined,
 })

@@ -77,10 +77,11 @@ export const footerBytes = (tail: Buffer): number | undefined =>
  */
 export function parseFooter(record: Record_): Footer | undefined {
   const { header, clear } = record
-  if (header.kind !== KIND.segmentFooter || clear.length < FOOTER_FIXED_BYTES + FOOTER_TAIL_BYTES) return undefined
+  if (header.kind !== KIND.segmentFooter || header.sealed_bytes !== 0 || clear.length < FOOTER_FIXED_BYTES + FOOTER_TAIL_BYTES) return undefined
   if (footerBytes(clear.subarray(-FOOTER_TAIL_BYTES)) !== record.bytes.length) return undefined
   const place = parseOwnId(header.id)
   const [records_count, snapshots_count, torn_count] = [clear.readUInt32LE(0), clear.readUInt32LE(4), clear.readUInt32LE(8)]
+  if (clear.readUInt32LE(12) !== 0) return undefined
   const snapshots_at = FOOTER_FIXED_BYTES + records_count * RECORD_ROW_BYTES
   const torn_at = snapshots_at + snapshots_count * SNAPSHOT_ROW_BYTES
   if (torn_at + torn_count * TORN_ROW_BYTES + FOOTER_TAIL_BYTES !== clear.length) return undefined

@@ -5,15 +5,14 @@
 //   a failed write is cut off again; if that fails too, or a flush does, nothing more is written until the archive is opened
 //   again, because what the disk holds is not known then.
 import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fault } from '#protocol/errors.ts'
 import { Fault } from '#protocol/fault.ts'
 import { recordBytes } from '#protocol/record.ts'
 import { type Entry, type SnapshotEntry, write } from './archive-index.ts'
 import { isNoSpace, systemCode } from './disk.ts'
-import { type Archive, INDEX_FAILED_NAME, type OpenSegment, type Placed, recentKey, type ToWrite, type WriteJob } from './engine.ts'
-import { realDisk } from './real-disk.ts'
+import { type Archive, type OpenSegment, type Placed, recentKey, type ToWrite, type WriteJob } from './engine.ts'
+import { noteIndexFailed } from './index-failed.ts'
 import { sealFile } from './seal-file.ts'
 import {
   encodeMark,
@@ -192,8 +191,8 @@ async function writePart(archive: Archive, segment: OpenSegment, records: readon
 
 /** Puts durable records into the index; they leave `recent` once they can be found there. */
 function indexLater(archive: Archive, segment: OpenSegment, entries: readonly Entry[], snapshots: readonly SnapshotEntry[]): void {
-  const { store, writer, ordinal, records, bytes, head } = archive
-  const row = { ordinal, segment: segment.number, offset: segment.bytes, anchor: segment.anchor, records, bytes, head }
+  const { store, writer, ordinal, records, bytes, head, isDamaged } = archive
+  const row = { ordinal, segment: segment.number, offset: segment.bytes, anchor: segment.anchor, records, bytes, head, isDamaged }
   const indexed = write(store.index, { archive: archive.id_bytes, row, entries, snapshots }).then(() => {
     for (const entry of entries) {
       const key = recentKey(entry.id)
@@ -208,7 +207,7 @@ function indexLater(archive: Archive, segment: OpenSegment, entries: readonly En
       next: 'check the disk of the storage node, then restart it: the index is made again',
       cause: error,
     })
-    if (store.disk === realDisk) void writeFile(join(store.home_dir, INDEX_FAILED_NAME), '').catch(() => undefined)
+    void noteIndexFailed(store)
   })
 }
 

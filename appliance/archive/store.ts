@@ -4,16 +4,16 @@
 //   <home>/layout                  version of the layout
 //   <home>/index/                  LevelDB
 //   <home>/archives/<archive id>/  segments, and nothing else
-import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isFault } from '#protocol/fault.ts'
 import { SEGMENT_BYTES_SEAL } from '#protocol/limits.ts'
 import { closeIndex, openIndex } from './archive-index.ts'
 import { type Disk, systemCode } from './disk.ts'
-import { INDEX_FAILED_NAME, type Store } from './engine.ts'
+import type { Store } from './engine.ts'
 import { fault } from './errors.ts'
 import { type IndexDatabase, openLevel } from './index-database.ts'
+import { forgetIndexFailed, hasIndexFailed } from './index-failed.ts'
 import { archivesDir, ensureLayout } from './layout.ts'
 import { closeFiles, createOpenFiles } from './open-files.ts'
 import { realDisk } from './real-disk.ts'
@@ -70,15 +70,24 @@ export async function openStore(home_dir: string, options: StoreOptions = {}): P
 
 async function openDatabase(home_dir: string): Promise<IndexDatabase> {
   const dir = join(home_dir, 'index')
-  const failed = join(home_dir, INDEX_FAILED_NAME)
   const database = await openLevel(dir)
-  if (!existsSync(failed)) return database
+  if (!hasIndexFailed(home_dir) && (await isReadable(database))) return database
   // The lock is ours, so the index may go; nobody else can have opened it in between and kept it.
   await database.close()
   await rm(dir, { recursive: true, force: true })
   const anew = await openLevel(dir)
-  await rm(failed)
+  await forgetIndexFailed(home_dir)
   return anew
+}
+
+/** Whether the index can be opened: LevelDB finds some damage only when it reads. */
+async function isReadable(database: IndexDatabase): Promise<boolean> {
+  try {
+    await openIndex(database)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**

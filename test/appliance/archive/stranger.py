@@ -82,10 +82,10 @@ def read_footer(data, archive, segment):
         return None
     first = first_own(data, segment)
     nonce = first.nonce if first and first.archive == archive else None
-    if not record.is_in_place(archive, segment, nonce) or len(record.clear) < 24:
+    if not record.is_in_place(archive, segment, nonce) or len(record.clear) < 24 or record.length != 88 + len(record.clear):
         return None
-    record_rows, snapshot_rows, torn_rows = struct.unpack_from("<III", record.clear)
-    if 16 + 44 * record_rows + 20 * snapshot_rows + 8 * torn_rows + 8 != len(record.clear):
+    record_rows, snapshot_rows, torn_rows, zero = struct.unpack_from("<IIII", record.clear)
+    if zero or 16 + 44 * record_rows + 20 * snapshot_rows + 8 * torn_rows + 8 != len(record.clear):
         return None
     rows, end, at = [], 0, 16
     for _ in range(record_rows):
