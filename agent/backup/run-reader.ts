@@ -142,7 +142,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
 
   const attributesOf = (scanned: Scanned): Attributes => {
     try {
-      return readAttributes(scanned.path, scanned.stats)
+      return readAttributes(scanned.path, scanned.stats, error => report(scanned.path, reasonOf(error)))
     } catch (error) {
       report(scanned.path, reasonOf(error))
       return {}

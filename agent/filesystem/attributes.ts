@@ -9,17 +9,22 @@ export type Attributes = { target?: string; rdev?: [number, number]; xattrs?: [s
 /**
  * Reads them by path, without following a symlink.
  *
- * @throws NodeJS.ErrnoException
+ * @param onUnreadable  extended attributes that can't be read: the rest is returned all the same
+ * @throws NodeJS.ErrnoException  a symlink's target can't be read
  */
-export function readAttributes(path: string, stats: BigIntStats): Attributes {
+export function readAttributes(path: string, stats: BigIntStats, onUnreadable: (error: unknown) => void): Attributes {
   const attributes: Attributes = {}
   if (stats.isSymbolicLink()) attributes.target = readlinkSync(systemPath(path), 'latin1')
   else if (stats.isCharacterDevice() || stats.isBlockDevice()) attributes.rdev = majorMinor(stats.rdev)
-  const xattrs: [string, Buffer][] = []
-  for (const name of listXattrs(path).sort()) {
-    const value = getXattr(path, name)
-    if (value !== undefined) xattrs.push([name, value])
+  try {
+    const xattrs: [string, Buffer][] = []
+    for (const name of listXattrs(path).sort()) {
+      const value = getXattr(path, name)
+      if (value !== undefined) xattrs.push([name, value])
+    }
+    if (xattrs.length > 0) attributes.xattrs = xattrs
+  } catch (error) {
+    onUnreadable(error)
   }
-  if (xattrs.length > 0) attributes.xattrs = xattrs
   return attributes
 }

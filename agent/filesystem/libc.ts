@@ -132,7 +132,7 @@ export function setXattr(path: string, name: string, value: Buffer): void {
 
 /** Makes a FIFO or device node. `mode` with its type bits. */
 export function makeNode(path: string, mode: number, major: number, minor: number): void {
-  const dev = (BigInt(major >>> 12) << 44n) | (BigInt(major & 0xfff) << 8n) | (BigInt(minor >>> 8) << 12n) | BigInt(minor & 0xff)
+  const dev = (BigInt(major >>> 12) << 44n) | (BigInt(major & 0xfff) << 8n) | (BigInt(minor >>> 8) << 20n) | BigInt(minor & 0xff)
   if (libc().mknod(cPath(path), mode, dev) !== 0) throw failed('mknod')
 }
 

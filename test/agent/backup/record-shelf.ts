@@ -26,6 +26,8 @@ export type Shelf = {
   sent: number
   /** Stops the run when so many records were sent. */
   stopAfter: number
+  /** Called before each record is taken. */
+  onSend: () => void
   backup(paths: string[], more?: Partial<BackupWork>): ReturnType<typeof runReader>
   entries(): Entry[]
   contentOf(entry: Entry): Buffer
@@ -47,6 +49,7 @@ export function createShelf(): Shelf {
     unreadable: [],
     sent: 0,
     stopAfter: Number.POSITIVE_INFINITY,
+    onSend: () => {},
     async backup(paths, more = {}) {
       const cache = await openCache(home, ARCHIVE)
       shelf.unreadable = []
@@ -76,6 +79,7 @@ export function createShelf(): Shelf {
         },
         send(ordinal, record) {
           if (isStopped) return
+          shelf.onSend()
           const id = parseRecord(record).header.id.toString('hex')
           if (records.has(id)) stop(new Error(`sent twice: ${id}`))
           if (shelf.sent >= shelf.stopAfter) return stop(new Error('stopped'))
