@@ -7,6 +7,7 @@ import { parseRecord } from '#protocol/record.ts'
 import type { Site } from '#site/site.ts'
 import { fault } from './errors.ts'
 import type { BackupCounts, BackupWork, FromReader, ToReader } from './messages.ts'
+import { readBatch } from './read-batch.ts'
 import type { Unreadable } from './unreadable.ts'
 import { createUploads } from './uploads.ts'
 
@@ -35,6 +36,7 @@ export type BackupResult = {
   readonly elapsed_ms: number
 }
 
+const NOTHING = new Uint8Array()
 const READER_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4, stackSizeMb: 2 }
 
 /**
@@ -128,10 +130,13 @@ function runReaderThread(
       else if (message.kind === 'flush') uploads.flush()
       else if (message.kind === 'ask') answer(message.call, site.missing(session, bufferOf(message.ids)))
       else if (message.kind === 'fetch') answer(message.call, fetchRecord(site, bufferOf(message.id)))
-      else if (message.kind === 'commit')
+      else if (message.kind === 'read') {
+        readBatch(message.batch)
+        tell({ kind: 'answer', call: message.call, bytes: NOTHING })
+      } else if (message.kind === 'commit')
         answer(
           message.call,
-          site.commit(session, bufferOf(message.bytes)).then(() => new Uint8Array()),
+          site.commit(session, bufferOf(message.bytes)).then(() => NOTHING),
         )
       else if (message.kind === 'progress') options.onProgress(message.counts, message.path)
       else if (message.kind === 'unreadable') onUnreadable(message.item)
@@ -148,7 +153,7 @@ function runReaderThread(
 
 /** One record, or nothing if it is not stored or does not arrive whole. */
 async function fetchRecord(site: Site, id: Buffer): Promise<Uint8Array> {
-  let found: Uint8Array = new Uint8Array()
+  let found: Uint8Array = NOTHING
   try {
     await site.read(id, record => {
       found = parseRecord(record).bytes

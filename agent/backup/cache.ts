@@ -73,17 +73,28 @@ export async function openCache(home: string, archive: string): Promise<Cache> {
   return cache
 }
 
+/** One bit for each place that was put, by its hash; used while no place is older than the process. */
+const SEEN_BITS = 2 ** 21
+
 function cacheOver(level: ClassicLevel<Buffer, Buffer>, folder: string, pages: string): Cache {
+  // In a first backup nearly all content is new: most look-ups end here.
+  let seen: Uint8Array | undefined
+  const bitOf = (hash: Buffer): number => hash.readUInt32LE(4) % SEEN_BITS
+
   const pageFile = (id: Buffer): string => join(pages, id.toString('hex'))
   const snapshotFile = join(folder, 'snapshot')
   const forgetUnfinished = (): Promise<void> => level.clear({ gte: Buffer.from('p'), lt: Buffer.from('q') })
   return {
     place(hash) {
+      if (seen && !((seen[bitOf(hash) >> 3] as number) & (1 << (bitOf(hash) & 7)))) return undefined
       const value = level.getSync(placeKey(hash))
       if (value?.length !== PLACE_BYTES) return undefined
       return { block: value.subarray(0, 32), offset: value.readUInt32LE(32), length: value.readUInt32LE(36) }
     },
-    putPlaces: places => level.batch(places.map(({ hash, place }) => ({ type: 'put', key: placeKey(hash), value: encodePlace(place) }))),
+    putPlaces(places) {
+      if (seen) for (const { hash } of places) seen[bitOf(hash) >> 3] = (seen[bitOf(hash) >> 3] as number) | (1 << (bitOf(hash) & 7))
+      return level.batch(places.map(({ hash, place }) => ({ type: 'put', key: placeKey(hash), value: encodePlace(place) })))
+    },
     page: id => readIfThere(pageFile(id)),
     putPage(id, record) {
       // Never synced: a torn file does not open, and is fetched again.
@@ -110,6 +121,7 @@ function cacheOver(level: ClassicLevel<Buffer, Buffer>, folder: string, pages: s
       for (const name of readdirSync(pages)) rmSync(join(pages, name), { force: true })
       await level.clear({ gte: Buffer.from('c'), lt: Buffer.from('d') })
       await forgetUnfinished()
+      seen = new Uint8Array(SEEN_BITS / 8)
     },
     close: () => level.close(),
   }

@@ -18,12 +18,15 @@ import { createSlots, SLOT_BYTES, SLOTS, type Slot } from './slots.ts'
 /** The length at which packs end on average, and below which they never do. */
 const PACK_BYTES_AIM = 1024 * 1024
 const PACK_BYTES_MIN = 256 * 1024
+/** A pack begins in what is left of a slot only if it probably has room there; otherwise it is copied to the next slot. */
+const REST_BYTES_MIN = 1.5 * PACK_BYTES_AIM
 /** Shorter files are not looked up by their hash: a reference costs more than it saves. */
-const PLACE_BYTES_MIN = 2048
+const PLACE_BYTES_MIN = 4096
 /** How often a file that changes while it is read is read at most; large ones once. */
 const READS_MAX = 3
 const REREAD_BYTES_MAX = 64 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
+const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 export type ReadContent = {
   readonly extents: PendingExtent[]
@@ -36,7 +39,7 @@ export type ReadContent = {
   readonly isUnstable: boolean
 }
 type Hole = [offset: number, length: number]
-type Pack = { readonly slot: Slot; readonly start: number; used: number; source: Source; places: { hash: Buffer; offset: number; length: number }[] }
+type Pack = { slot: Slot; start: number; used: number; source: Source; places: { hash: Buffer; offset: number; length: number }[] }
 
 export type ContentOptions = {
   readonly keys: ArchiveKeys
@@ -70,7 +73,7 @@ export function createContent(options: ContentOptions) {
     pack = undefined
     if (!closing) return
     const { slot, start, used } = closing
-    rest = slot.start + SLOT_BYTES - start - used >= BLOCK_BYTES_MAX ? { slot, start: start + used } : undefined
+    rest = slot.start + SLOT_BYTES - start - used >= REST_BYTES_MIN ? { slot, start: start + used } : undefined
     if (rest) slots.hold(slot)
     if (used === 0) {
       slots.release(slot)
@@ -84,17 +87,27 @@ export function createContent(options: ContentOptions) {
     )
   }
 
-  /** A pack with room for `length` more bytes; a new one begins in the slot of the last one if a whole block still fits. */
-  const packFor = async (length: number): Promise<Pack> => {
-    if (pack && pack.used + length <= BLOCK_BYTES_MAX) return pack
-    closePack()
+  const packWithRoom = (length: number): Pack | undefined => (pack && pack.start + pack.used + length <= pack.slot.start + SLOT_BYTES ? pack : undefined)
+
+  /** The pack with room for `length` more bytes, in another slot if need be; a new one if it would be too long for a block. */
+  const openPack = async (length: number): Promise<Pack> => {
+    if (pack && pack.used + length > BLOCK_BYTES_MAX) closePack()
     await sending.room()
-    if (!rest) {
-      const slot = await slots.take()
-      rest = { slot, start: slot.start }
+    if (!pack) {
+      if (!rest) {
+        const slot = await slots.take()
+        rest = { slot, start: slot.start }
+      }
+      pack = { ...rest, used: 0, source: { id: undefined }, places: [] }
+      rest = undefined
     }
-    pack = { ...rest, used: 0, source: { id: undefined }, places: [] }
-    rest = undefined
+    if (!packWithRoom(length)) {
+      const slot = await slots.take()
+      memory.copyWithin(slot.start, pack.start, pack.start + pack.used)
+      slots.release(pack.slot)
+      pack.slot = slot
+      pack.start = slot.start
+    }
     return pack
   }
 
@@ -116,7 +129,7 @@ export function createContent(options: ContentOptions) {
     size: number,
   ): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
     // At the file's end one byte more than expected is asked for, so that growth is seen.
-    const into = await packFor(length + 1)
+    const into = packWithRoom(length + 1) ?? (await openPack(length + 1))
     const at = into.start + into.used
     let read_bytes = 0
     for (const [offset, region_bytes] of regions) {
@@ -126,6 +139,12 @@ export function createContent(options: ContentOptions) {
     counts.read_bytes += read_bytes
     // Nothing, or grown out of the small ones meanwhile: read again as what it is now.
     if (read_bytes === 0 || read_bytes >= SMALL_FILE_BYTES) return { extents: [], content: NOTHING, read_bytes }
+    return packSmall(into, read_bytes)
+  }
+
+  /** The content of a small file lies behind what the pack holds: it is taken in, unless it is stored already. */
+  const packSmall = (into: Pack, read_bytes: number): { extents: PendingExtent[]; content: Buffer; read_bytes: number } => {
+    const at = into.start + into.used
     const bytes = memory.subarray(at, at + read_bytes)
     const hash = hashContent(keys, bytes)
     const isWorthKnowing = read_bytes >= PLACE_BYTES_MIN
@@ -178,14 +197,17 @@ export function createContent(options: ContentOptions) {
             isEnd = region >= regions.length
           }
         }
-        while (begin < filled && (isEnd || filled - begin >= BLOCK_BYTES_MAX)) {
+        while (begin < filled) {
           const length = chunker.nextCut(slot.start + begin, filled - begin, isEnd)
+          if (length === 0) break
           const held = slot
           slots.hold(held)
           const { id } = sending.put(KIND.block, memory.subarray(slot.start + begin, slot.start + begin + length), NOTHING, () => slots.release(held))
           extents.push({ block: id, offset: 0, length })
           hash.add(id, 0, length)
           begin += length
+          // What is compressed meanwhile is sent, and the compressor gets its next block.
+          await nextTurn()
         }
         if (isEnd && begin === filled) break
         const from = slot
@@ -202,12 +224,30 @@ export function createContent(options: ContentOptions) {
     return { extents, content: hash.digest(), read_bytes }
   }
 
+  const takeInto = (into: Pack, content: Buffer, stats: BigIntStats): ReadContent => {
+    counts.read_bytes += content.length
+    if (content.length === 0) return { extents: [], content: undefined, stats, size: 0, holes: undefined, isUnstable: false }
+    content.copy(memory, into.start + into.used)
+    const { extents, content: hash } = packSmall(into, content.length)
+    return { extents, content: hash, stats, size: content.length, holes: undefined, isUnstable: false }
+  }
+
   return {
     counts,
     closePack,
     /** These places are durable now: the cache knows them. */
     forgetPending(places: readonly { hash: Buffer }[]): void {
       for (const { hash } of places) pending.delete(hash.toString('latin1', 0, 16))
+    },
+    /** Takes in the content of a small file that was read already. */
+    async take(content: Buffer, stats: BigIntStats): Promise<ReadContent> {
+      const into = packWithRoom(content.length) ?? (await openPack(content.length))
+      return takeInto(into, content, stats)
+    },
+    /** take() at once; undefined if there is no room just now. */
+    takeNow(content: Buffer, stats: BigIntStats): ReadContent | undefined {
+      const into = packWithRoom(content.length)
+      return into && takeInto(into, content, stats)
     },
     /**
      * Reads one regular file.

@@ -1,5 +1,7 @@
-// What the backup's two threads say to one another. The reader thread has the key, and does all that touches files
-// and content; the main thread has the connection. Only sealed records, opaque ids and counts cross between them.
+// What the backup's two threads say to one another. The reader thread has the key, and does all that needs it; the main
+// thread has the connection, and reads small files ahead. Of what is made with the key only sealed records, opaque ids and
+// counts cross between them.
+import type { Batch } from './read-batch.ts'
 import type { Unreadable } from './unreadable.ts'
 
 export type BackupWork = {
@@ -34,6 +36,7 @@ export type BackupCounts = {
 export type FromReader =
   | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
   | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }
+  | { readonly kind: 'read'; readonly call: number; readonly batch: Batch }
   | { readonly kind: 'record'; readonly ordinal: number; readonly bytes: Uint8Array }
   | { readonly kind: 'flush' }
   | { readonly kind: 'commit'; readonly call: number; readonly bytes: Uint8Array }

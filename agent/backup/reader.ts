@@ -6,6 +6,7 @@ import { decodeKeyRing, deriveArchiveKeys, wipeSecureBuffer } from '#format/keys
 import { fault as siteFault } from '#site/errors.ts'
 import { openCache } from './cache.ts'
 import type { BackupWork, FromReader, ToReader } from './messages.ts'
+import type { Batch } from './read-batch.ts'
 import { runReader } from './run-reader.ts'
 
 const port = parentPort
@@ -15,7 +16,8 @@ const calls = new Map<number, (bytes: Uint8Array) => void>()
 let lastCall = 0
 let onAcknowledged: (ordinals: readonly number[]) => void = () => {}
 const post = (message: FromReader, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
-const call = (message: { kind: 'ask'; ids: Uint8Array } | { kind: 'fetch'; id: Uint8Array } | { kind: 'commit'; bytes: Uint8Array }): Promise<Buffer> =>
+type Call = { kind: 'ask'; ids: Uint8Array } | { kind: 'fetch'; id: Uint8Array } | { kind: 'commit'; bytes: Uint8Array } | { kind: 'read'; batch: Batch }
+const call = (message: Call): Promise<Buffer> =>
   new Promise(resolve => {
     calls.set(++lastCall, bytes => resolve(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)))
     post({ ...message, call: lastCall })
@@ -42,6 +44,9 @@ try {
   const result = await runReader(work, keys, cache, {
     ask: ids => call({ kind: 'ask', ids }),
     fetch: id => call({ kind: 'fetch', id }),
+    read: async batch => {
+      await call({ kind: 'read', batch })
+    },
     commit: async bytes => {
       await call({ kind: 'commit', bytes })
     },

@@ -1,5 +1,6 @@
 // One backup, from the first directory to the committed snapshot: the scan joined with the last snapshot.
 
+import type { BigIntStats } from 'node:fs'
 import { type Attributes, readAttributes } from '#filesystem/attributes.ts'
 import { createExclude } from '#filesystem/exclude.ts'
 import { readHoles } from '#filesystem/libc.ts'
@@ -18,10 +19,13 @@ import { Fault, isFault } from '#protocol/fault.ts'
 import { KIND, parseRecord } from '#protocol/record.ts'
 import type { Cache } from './cache.ts'
 import { createContent, type ReadContent } from './content.ts'
+import { createHardLinks } from './hard-links.ts'
 import type { BackupCounts, BackupWork } from './messages.ts'
 import { createPaging } from './paging.ts'
 import { type PendingEntry, resolveEntry } from './pending-entry.ts'
 import { createPrevious, type PageList, type PreviousCursor } from './previous.ts'
+import { createReadAhead, type Prepared } from './read-ahead.ts'
+import type { Batch } from './read-batch.ts'
 import { createSending } from './sending.ts'
 import { UNREADABLE_MAX, type Unreadable } from './unreadable.ts'
 
@@ -30,6 +34,8 @@ export type ReaderLink = {
   /** A record by its id, or nothing if it can't be had. */
   fetch(id: Buffer): Promise<Buffer>
   commit(record: Buffer): Promise<void>
+  /** Reads small files into memory that is shared (read-batch.ts). */
+  read(batch: Batch): Promise<void>
   send(ordinal: number, record: Buffer): void
   /** Nothing more is sent until what was is durable. */
   flush(): void
@@ -41,6 +47,7 @@ export type ReaderLink = {
 const PROGRESS_MS = 200
 /** A file changed so shortly before it was read may change again without its times showing it: it is read again next time. */
 const RACY_NS = 20_000_000n
+const NO_ATTRIBUTES: Attributes = {}
 const nothing = (): void => {}
 
 /**
@@ -137,6 +144,8 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
   const previous = createPrevious(base.lists, base.load)
   await previous.loadNext()
   const scan = createScan({ paths: work.paths, exclude: createExclude(work.excludes), oneFileSystem: work.oneFileSystem, onUnreadable: report })
+  const links = createHardLinks()
+  const ahead = createReadAhead(scan, link.read)
   let isInStep = false
   let nextProgress_ms = start_ms + PROGRESS_MS
 
@@ -154,32 +163,26 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     let read: ReadContent | undefined
     if (scanned.stats.isFile() && !work.isDryRun) {
       try {
-        read = await content.read(scanned.path, scanned.stats)
+        read = links.find(scanned.stats) ?? (await content.read(scanned.path, scanned.stats))
       } catch (error) {
         report(scanned.path, reasonOf(error))
         return undefined
       }
       if (read.isUnstable) report(scanned.path, 'CHANGED')
     }
-    const stats = read?.stats ?? scanned.stats
     const attributes = attributesOf(scanned)
-    if (stats.isSymbolicLink() && attributes.target === undefined) return undefined
-    return {
-      path: scanned.path,
-      mode: Number(stats.mode),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      size: read?.size ?? 0,
-      mtime_ns: stats.mtimeNs,
-      ctime_ns: stats.ctimeNs > now_ns - RACY_NS ? 0n : stats.ctimeNs,
-      ino: stats.ino,
-      dev: stats.dev,
-      nlink: Number(stats.nlink),
-      ...(read?.content ? { content: read.content } : {}),
-      extents: read?.extents ?? [],
-      ...attributes,
-      ...(read?.holes ? { holes: read.holes } : {}),
-    }
+    if (scanned.stats.isSymbolicLink() && attributes.target === undefined) return undefined
+    const entry = makeEntry(scanned.path, read?.stats ?? scanned.stats, read, attributes, now_ns)
+    // Not if it changed so shortly before that its times might not tell.
+    if (read && !read.isUnstable && entry.ctime_ns !== 0n) links.remember(read)
+    return entry
+  }
+  /** The same of a file that was read ahead. A promise only if there is no room at once. */
+  const preparedEntryOf = (scanned: Scanned, prepared: Prepared): PendingEntry | Promise<PendingEntry> => {
+    const make = (read: ReadContent): PendingEntry =>
+      makeEntry(scanned.path, scanned.stats, read, prepared.hasXattrs ? attributesOf(scanned) : NO_ATTRIBUTES, prepared.asked_ns)
+    const read = content.takeNow(prepared.bytes, scanned.stats)
+    return read ? make(read) : content.take(prepared.bytes, scanned.stats).then(make)
   }
   const count = (scanned: Scanned): void => {
     if (scanned.stats.isFile()) {
@@ -222,7 +225,12 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
   // Both streams are in path order. While they are in step (the entries before were the same), equal depth and name
   // mean equal paths, so that an unchanged file costs no comparison of whole paths.
   let untilProgress = 1
-  for (let scanned = scan.next(); scanned; scanned = scan.next()) {
+  for (;;) {
+    const reading = ahead.ready(previous.current === undefined && !work.isDryRun)
+    if (reading) await reading
+    const next = ahead.take()
+    if (!next) break
+    const { scanned, prepared } = next
     count(scanned)
     const isThere: boolean = (isInStep && previous.depth() === scanned.depth && previous.name() === scanned.name) || (await seek(scanned))
     isInStep = isThere
@@ -234,8 +242,10 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     } else {
       if (isThere) await pass(drop)
       if (scanned.stats.isFile()) counts.changed_files++
-      const entry = await entryOf(scanned)
-      if (entry) await paging.add(entry)
+      const pending = prepared ? preparedEntryOf(scanned, prepared) : entryOf(scanned)
+      const entry = pending instanceof Promise ? await pending : pending
+      const paged = entry && paging.add(entry)
+      if (paged) await paged
     }
     if (--untilProgress === 0) {
       untilProgress = 64
@@ -314,6 +324,26 @@ async function openBase(
   }
   return { lists, pageIds, load }
 }
+
+/** All fields in the same order, present or not: entries of one shape are cheaper. */
+const makeEntry = (path: string, stats: BigIntStats, read: ReadContent | undefined, attributes: Attributes, read_ns: bigint): PendingEntry => ({
+  path,
+  mode: Number(stats.mode),
+  uid: Number(stats.uid),
+  gid: Number(stats.gid),
+  size: read?.size ?? 0,
+  mtime_ns: stats.mtimeNs,
+  ctime_ns: stats.ctimeNs > read_ns - RACY_NS ? 0n : stats.ctimeNs,
+  ino: stats.ino,
+  dev: stats.dev,
+  nlink: Number(stats.nlink),
+  content: read?.content,
+  extents: read?.extents ?? [],
+  target: attributes.target,
+  rdev: attributes.rdev,
+  xattrs: attributes.xattrs,
+  holes: read?.holes,
+})
 
 const isContinuation = (cursor: PreviousCursor): boolean => cursor.current?.page.rare(cursor.index)?.continuation === true
 

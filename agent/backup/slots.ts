@@ -3,7 +3,8 @@
 // Waiting for a free slot is the back-pressure that holds the reader to the speed of the compressor.
 import { BLOCK_BYTES_MAX } from '#protocol/limits.ts'
 
-export const SLOT_BYTES = 1.5 * BLOCK_BYTES_MAX
+/** Room for the longest block; most are a quarter of that, and lie in one slot together. */
+export const SLOT_BYTES = BLOCK_BYTES_MAX
 export const SLOTS = 3
 
 export type Slot = {

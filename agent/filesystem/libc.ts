@@ -10,6 +10,7 @@ type Libc = {
   readonly futimens: (fd: number, times: BigInt64Array) => number
   readonly lseek: (fd: number, offset: number, whence: number) => number
   readonly llistxattr: (path: Buffer, list: Buffer | null, size: number) => number
+  readonly flistxattr: (fd: number, list: Buffer | null, size: number) => number
   readonly lgetxattr: (path: Buffer, name: Buffer, value: Buffer | null, size: number) => number
   readonly lsetxattr: (path: Buffer, name: Buffer, value: Buffer, size: number, flags: number) => number
   readonly mknod: (path: Buffer, mode: number, dev: bigint) => number
@@ -35,6 +36,7 @@ function libc(): Libc {
     futimens: library.func('int futimens(int, const int64_t*)'),
     lseek: library.func('int64_t lseek(int, int64_t, int)'),
     llistxattr: library.func('int64_t llistxattr(const uint8_t*, uint8_t*, size_t)'),
+    flistxattr: library.func('int64_t flistxattr(int, uint8_t*, size_t)'),
     lgetxattr: library.func('int64_t lgetxattr(const uint8_t*, const uint8_t*, uint8_t*, size_t)'),
     lsetxattr: library.func('int lsetxattr(const uint8_t*, const uint8_t*, const uint8_t*, size_t, int)'),
     mknod: library.func('int mknod(const uint8_t*, uint32_t, uint64_t)'),
@@ -113,6 +115,12 @@ export function listXattrs(path: string): string[] {
     throw error
   }
   return listBuffer.toString('latin1', 0, bytes - 1).split('\0')
+}
+
+/** Whether an open file has extended attributes; also true if that can't be found out. */
+export function hasXattrs(fd: number): boolean {
+  const bytes = Number(libc().flistxattr(fd, null, 0))
+  return bytes > 0 || (bytes < 0 && NAMES.get(libc().errno()) !== 'ENOTSUP' && NAMES.get(libc().errno()) !== 'EOPNOTSUPP')
 }
 
 /** The value of an extended attribute; undefined if it is gone. */

@@ -34,8 +34,11 @@ const CACHE_TAG_SIGNATURE = 'Signature: 8a477f597d28d172789f06886806bc55'
 
 type Level = { readonly path: string; readonly names: readonly string[]; next: number; readonly dev: bigint; readonly root: string | undefined }
 
-/** A walk that has not begun; `next()` answers undefined at its end. */
-export function createScan(options: ScanOptions): { next(): Scanned | undefined } {
+/** `next()` answers undefined at the end of the walk. */
+export type Scan = { next(): Scanned | undefined }
+
+/** A walk that has not begun. */
+export function createScan(options: ScanOptions): Scan {
   const roots = [...new Set(options.paths.map(bytePath))]
   // The directories on the way to the roots hold only what leads there.
   const above = new Map<string, Set<string>>()

@@ -15,14 +15,14 @@ export type Entry = {
   dev: bigint
   nlink: number
   /** Keyed hash of the content, content-hash.ts. */
-  content?: Buffer
+  content?: Buffer | undefined
   /** Together, in order, the content without its holes. */
   extents: { block: Buffer; offset: number; length: number }[]
-  target?: string
-  rdev?: [number, number]
-  xattrs?: [string, Buffer][]
+  target?: string | undefined
+  rdev?: [number, number] | undefined
+  xattrs?: [string, Buffer][] | undefined
   /** offset and length, rising. */
-  holes?: [number, number][]
+  holes?: [number, number][] | undefined
   /** The file began in the page before: all but the extents is said again. */
   continuation?: true
 }

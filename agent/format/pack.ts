@@ -56,15 +56,12 @@ export function createPacker(level: number = ZSTD_LEVEL_DEFAULT, atOnce: number 
   const all = Array.from({ length: atOnce }, () => createCompressor(level))
   const idle = [...all]
   const waiting: ((compress: Compressor) => void)[] = []
-  const take = (): Promise<Compressor> => {
-    const one = idle.pop()
-    return one ? Promise.resolve(one) : new Promise(resolve => waiting.push(resolve))
-  }
   return {
     async pack(plaintext, use) {
       const bytes = plaintext.length
       if (bytes < 32) return use(packStored(plaintext))
-      const compressor = await take()
+      // Begins at once if one is idle: what follows here may block its thread for a while.
+      const compressor = idle.pop() ?? (await new Promise<Compressor>(resolve => waiting.push(resolve)))
       try {
         const body = await compressor.compress(plaintext)
         return use(body.length < bytes ? { codec: CODEC.zstd, plain_bytes: bytes, body } : packStored(plaintext))

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCache } from '#backup/cache.ts'
 import type { BackupWork } from '#backup/messages.ts'
+import { readBatch } from '#backup/read-batch.ts'
 import { type ReaderLink, runReader } from '#backup/run-reader.ts'
 import type { Unreadable } from '#backup/unreadable.ts'
 import { type ArchiveKeys, createKeyRing, deriveArchiveKeys } from '#format/keys.ts'
@@ -72,6 +73,7 @@ export function createShelf(): Shelf {
           return missing
         },
         fetch: async id => records.get(id.toString('hex')) ?? Buffer.alloc(0),
+        read: async batch => readBatch(batch),
         async commit(record) {
           const { header, clear } = parseRecord(record)
           records.set(header.id.toString('hex'), record)

@@ -15,7 +15,11 @@ import type { RecordSource, SnapshotRow } from '#restore/record-source.ts'
 
 const NOTHING = Buffer.alloc(0)
 
-export type FileSpec = Partial<Omit<Entry, 'path' | 'extents'>> & { readonly path: string; readonly data?: Buffer; readonly holes?: [number, number][] }
+export type FileSpec = Partial<Omit<Entry, 'path' | 'extents'>> & {
+  readonly path: string
+  readonly data?: Buffer
+  readonly holes?: [number, number][] | undefined
+}
 
 export type TestArchive = {
   readonly ring: KeyRing
