@@ -3,15 +3,16 @@
 // PACK_BYTES_AIM), so that the same files make the same blocks again, and a small file is never cut in two.
 // Large files are cut alone, by content (FastCDC). A file is compared with its state before it was read; one that
 // changed meanwhile is read again, and if it goes on changing it is stored as last read, and reported.
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { type FileStats, statsOfFile } from '#filesystem/file-stats.ts'
 import { systemPath } from '#filesystem/system-path.ts'
 import { createChunker } from '#format/chunker.ts'
 import { hashContent, startExtentsHash } from '#format/content-hash.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
+import type { NewExtent, UnfinishedBlock } from '#format/page.ts'
 import { BLOCK_BYTES_MAX, SMALL_FILE_BYTES } from '#protocol/limits.ts'
 import { KIND } from '#protocol/record.ts'
 import type { Cache, Place } from './cache.ts'
-import type { PendingExtent, Source } from './pending-entry.ts'
 import type { Sending } from './sending.ts'
 import { createSlots, SLOT_BYTES, SLOTS, type Slot } from './slots.ts'
 
@@ -29,9 +30,9 @@ const NOTHING = Buffer.alloc(0)
 const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 export type ReadContent = {
-  readonly extents: PendingExtent[]
+  readonly extents: NewExtent[]
   readonly content: Buffer | undefined
-  readonly stats: BigIntStats
+  readonly stats: FileStats
   /** In bytes, of what was read and its holes. */
   readonly size: number
   readonly holes: Hole[] | undefined
@@ -39,7 +40,7 @@ export type ReadContent = {
   readonly isUnstable: boolean
 }
 type Hole = [offset: number, length: number]
-type Pack = { slot: Slot; start: number; used: number; source: Source; places: { hash: Buffer; offset: number; length: number }[] }
+type Pack = { slot: Slot; start: number; used: number; block: UnfinishedBlock; places: { hash: Buffer; offset: number; length: number }[] }
 
 export type ContentOptions = {
   readonly keys: ArchiveKeys
@@ -49,7 +50,7 @@ export type ContentOptions = {
   /** Places of a closed pack, to be remembered once its ordinal is durable. */
   readonly onPlaces: (ordinal: number, places: { hash: Buffer; place: Place }[]) => void
   /** The data regions of a file that is open, or undefined if it has no holes. */
-  readonly holesOf: (fd: number, stats: BigIntStats) => Hole[] | undefined
+  readonly holesOf: (fd: number, stats: FileStats) => Hole[] | undefined
 }
 
 export function createContent(options: ContentOptions) {
@@ -57,7 +58,7 @@ export function createContent(options: ContentOptions) {
   const chunker = createChunker(keys.chunk, SLOTS * SLOT_BYTES)
   const memory = chunker.memory
   const slots = createSlots()
-  const pending = new Map<string, { source: Source; offset: number; length: number }>()
+  const pending = new Map<string, { block: UnfinishedBlock; offset: number; length: number }>()
   const counts = { read_bytes: 0 }
   let pack: Pack | undefined
   /** What is left of the slot in which the last pack lies; held. */
@@ -80,7 +81,7 @@ export function createContent(options: ContentOptions) {
       return
     }
     const { id, ordinal } = sending.put(KIND.block, memory.subarray(start, start + used), NOTHING, () => slots.release(slot))
-    closing.source.id = id
+    closing.block.id = id
     options.onPlaces(
       ordinal,
       closing.places.map(({ hash, offset, length }) => ({ hash, place: { block: id, offset, length } })),
@@ -98,7 +99,7 @@ export function createContent(options: ContentOptions) {
         const slot = await slots.take()
         rest = { slot, start: slot.start }
       }
-      pack = { ...rest, used: 0, source: { id: undefined }, places: [] }
+      pack = { ...rest, used: 0, block: { id: undefined }, places: [] }
       rest = undefined
     }
     if (!packWithRoom(length)) {
@@ -111,7 +112,7 @@ export function createContent(options: ContentOptions) {
     return pack
   }
 
-  const known = (hash: Buffer): PendingExtent | undefined => {
+  const known = (hash: Buffer): NewExtent | undefined => {
     const name = hash.toString('latin1', 0, 16)
     const here = pending.get(name)
     if (here) return here
@@ -127,7 +128,7 @@ export function createContent(options: ContentOptions) {
     regions: readonly Hole[],
     length: number,
     size: number,
-  ): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
+  ): Promise<{ extents: NewExtent[]; content: Buffer; read_bytes: number }> => {
     // At the file's end one byte more than expected is asked for, so that growth is seen.
     const into = packWithRoom(length + 1) ?? (await openPack(length + 1))
     const at = into.start + into.used
@@ -143,14 +144,14 @@ export function createContent(options: ContentOptions) {
   }
 
   /** The content of a small file lies behind what the pack holds: it is taken in, unless it is stored already. */
-  const packSmall = (into: Pack, read_bytes: number): { extents: PendingExtent[]; content: Buffer; read_bytes: number } => {
+  const packSmall = (into: Pack, read_bytes: number): { extents: NewExtent[]; content: Buffer; read_bytes: number } => {
     const at = into.start + into.used
     const bytes = memory.subarray(at, at + read_bytes)
     const hash = hashContent(keys, bytes)
     const isWorthKnowing = read_bytes >= PLACE_BYTES_MIN
     const place = isWorthKnowing ? known(hash) : undefined
     if (place) return { extents: [place], content: hash, read_bytes }
-    const extent = { source: into.source, offset: into.used, length: read_bytes }
+    const extent = { block: into.block, offset: into.used, length: read_bytes }
     into.used += read_bytes
     if (isWorthKnowing) {
       pending.set(hash.toString('latin1', 0, 16), extent)
@@ -171,8 +172,8 @@ export function createContent(options: ContentOptions) {
     return read_bytes
   }
 
-  const readLarge = async (fd: number, regions: readonly Hole[]): Promise<{ extents: PendingExtent[]; content: Buffer; read_bytes: number }> => {
-    const extents: PendingExtent[] = []
+  const readLarge = async (fd: number, regions: readonly Hole[]): Promise<{ extents: NewExtent[]; content: Buffer; read_bytes: number }> => {
+    const extents: NewExtent[] = []
     const hash = startExtentsHash(keys)
     let slot = await takeSlot()
     let begin = 0
@@ -224,7 +225,7 @@ export function createContent(options: ContentOptions) {
     return { extents, content: hash.digest(), read_bytes }
   }
 
-  const takeInto = (into: Pack, content: Buffer, stats: BigIntStats): ReadContent => {
+  const takeInto = (into: Pack, content: Buffer, stats: FileStats): ReadContent => {
     counts.read_bytes += content.length
     if (content.length === 0) return { extents: [], content: undefined, stats, size: 0, holes: undefined, isUnstable: false }
     content.copy(memory, into.start + into.used)
@@ -240,12 +241,12 @@ export function createContent(options: ContentOptions) {
       for (const { hash } of places) pending.delete(hash.toString('latin1', 0, 16))
     },
     /** Takes in the content of a small file that was read already. */
-    async take(content: Buffer, stats: BigIntStats): Promise<ReadContent> {
+    async take(content: Buffer, stats: FileStats): Promise<ReadContent> {
       const into = packWithRoom(content.length) ?? (await openPack(content.length))
       return takeInto(into, content, stats)
     },
     /** take() at once; undefined if there is no room just now. */
-    takeNow(content: Buffer, stats: BigIntStats): ReadContent | undefined {
+    takeNow(content: Buffer, stats: FileStats): ReadContent | undefined {
       const into = packWithRoom(content.length)
       return into && takeInto(into, content, stats)
     },
@@ -255,19 +256,19 @@ export function createContent(options: ContentOptions) {
      * @param before  its state at the scan
      * @throws NodeJS.ErrnoException if it can't be read; an Error with code VANISHED if it is another file now
      */
-    async read(path: string, before: BigIntStats): Promise<ReadContent> {
+    async read(path: string, before: FileStats): Promise<ReadContent> {
       const fd = openSync(systemPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
       try {
         let stats = before
         for (let reads = 1; ; reads++) {
-          const length = Number(stats.size)
-          const holes = stats.blocks * 512n < stats.size ? options.holesOf(fd, stats) : undefined
+          const length = stats.size
+          const holes = stats.mayHaveHoles() ? options.holesOf(fd, stats) : undefined
           const regions = holes ? dataRegions(holes, length) : [[0, length] as Hole]
           const data_bytes = holes ? regions.reduce((sum, [, region_bytes]) => sum + region_bytes, 0) : length
           const got = data_bytes < SMALL_FILE_BYTES ? await readSmall(fd, regions, data_bytes, length) : await readLarge(fd, regions)
-          const after = fstatSync(fd, { bigint: true })
+          const after = statsOfFile(fd)
           if (after.ino !== before.ino || !after.isFile()) throw Object.assign(new Error('replaced'), { code: 'VANISHED' })
-          const isSame = got.read_bytes === data_bytes && after.size === stats.size && after.mtimeNs === stats.mtimeNs && after.ctimeNs === stats.ctimeNs
+          const isSame = got.read_bytes === data_bytes && after.size === stats.size && after.mtime_ns === stats.mtime_ns && after.ctime_ns === stats.ctime_ns
           if (!isSame && got.read_bytes >= SMALL_FILE_BYTES !== data_bytes >= SMALL_FILE_BYTES) {
             // It crossed the border between small and large files: what was read has the other kind's hash.
             if (reads >= READS_MAX) throw Object.assign(new Error('it changes size faster than it can be read'), { code: 'CHANGED' })
@@ -288,15 +289,10 @@ export function createContent(options: ContentOptions) {
   }
 }
 
-const found = ({
+const found = ({ extents, content, read_bytes }: { extents: NewExtent[]; content: Buffer; read_bytes: number }): Pick<ReadContent, 'extents' | 'content'> => ({
   extents,
-  content,
-  read_bytes,
-}: {
-  extents: PendingExtent[]
-  content: Buffer
-  read_bytes: number
-}): Pick<ReadContent, 'extents' | 'content'> => ({ extents, content: read_bytes > 0 ? content : undefined })
+  content: read_bytes > 0 ? content : undefined,
+})
 
 /** What lies between the holes of a file. */
 function dataRegions(holes: readonly Hole[], length: number): Hole[] {

@@ -1,6 +1,6 @@
 // Files with several names are read once: what was found under the first is remembered for the others, as long as the
 // file is still the same. Bounded: when there is too much to remember, all of it is forgotten, and read again.
-import type { BigIntStats } from 'node:fs'
+import type { FileStats } from '#filesystem/file-stats.ts'
 import type { ReadContent } from './content.ts'
 
 const EXTENTS_MAX = 32_768
@@ -10,14 +10,14 @@ export function createHardLinks() {
   let extents = 0
   return {
     /** What was read of this file under another name. */
-    find(stats: BigIntStats): ReadContent | undefined {
-      if (stats.nlink < 2n) return undefined
+    find(stats: FileStats): ReadContent | undefined {
+      if (stats.nlink < 2) return undefined
       const read = files.get(nameOf(stats))
-      const isSame = read?.stats.ctimeNs === stats.ctimeNs && read.stats.mtimeNs === stats.mtimeNs && read.stats.size === stats.size
+      const isSame = read?.stats.ctime_ns === stats.ctime_ns && read.stats.mtime_ns === stats.mtime_ns && read.stats.size === stats.size
       return isSame ? read : undefined
     },
     remember(read: ReadContent): void {
-      if (read.stats.nlink < 2n || files.has(nameOf(read.stats)) || read.extents.length > EXTENTS_MAX) return
+      if (read.stats.nlink < 2 || files.has(nameOf(read.stats)) || read.extents.length > EXTENTS_MAX) return
       extents += read.extents.length + 1
       if (extents > EXTENTS_MAX) {
         files.clear()
@@ -28,4 +28,4 @@ export function createHardLinks() {
   }
 }
 
-const nameOf = (stats: BigIntStats): string => `${stats.dev} ${stats.ino}`
+const nameOf = (stats: FileStats): string => `${stats.dev} ${stats.ino}`

@@ -4,7 +4,7 @@ import type { Scan, Scanned } from '#filesystem/scan.ts'
 import { BATCH_BYTES, BATCH_FILES_MAX, type Batch, FACT, FACTS, READ_AHEAD_BYTES_MAX } from './read-batch.ts'
 
 const GROUPS = 3
-const GROUP_ENTRIES_MAX = 512
+const GROUP_ENTRIES_MAX = 48
 
 export type Prepared = {
   /** The whole content; overwritten once the entries of its group were taken. */
@@ -39,7 +39,7 @@ const createMemory = (): Memory => {
 }
 
 /** Whether a file is read ahead: small, and without holes. */
-const isSmall = ({ stats }: Scanned): boolean => stats.isFile() && stats.size <= READ_AHEAD_BYTES_MAX && stats.blocks * 512n >= stats.size
+const isSmall = ({ stats }: Scanned): boolean => stats.isFile() && stats.size <= READ_AHEAD_BYTES_MAX && !stats.mayHaveHoles()
 
 /** @param read  reads the files of a batch (readBatch) and resolves then */
 export function createReadAhead(scan: Scan, read: (batch: Batch) => Promise<void>) {
@@ -60,9 +60,9 @@ export function createReadAhead(scan: Scan, read: (batch: Batch) => Promise<void
       }
       entries.push(scanned)
       if (!isSmall(scanned)) continue
-      memory.factsOf[paths.length * FACTS + FACT.size] = scanned.stats.size
+      memory.factsOf[paths.length * FACTS + FACT.size] = BigInt(scanned.stats.size)
       paths.push(scanned.path)
-      at += Number(scanned.stats.size) + 1
+      at += scanned.stats.size + 1
     }
     const asked_ns = BigInt(Date.now()) * 1_000_000n
     const asked = paths.length === 0 ? Promise.resolve() : read({ paths: paths.join('\0'), bytes: memory.bytes, facts: memory.facts })
@@ -74,13 +74,13 @@ export function createReadAhead(scan: Scan, read: (batch: Batch) => Promise<void
     const { factsOf, buffer } = group.memory
     const fact = group.files++ * FACTS
     const from = group.at
-    const size = Number(stats.size)
+    const { size } = stats
     group.at += size + 1
     const isSame =
-      factsOf[fact + FACT.read_bytes] === stats.size &&
-      factsOf[fact + FACT.size] === stats.size &&
-      factsOf[fact + FACT.mtime_ns] === stats.mtimeNs &&
-      factsOf[fact + FACT.ctime_ns] === stats.ctimeNs &&
+      Number(factsOf[fact + FACT.read_bytes]) === size &&
+      Number(factsOf[fact + FACT.size]) === size &&
+      factsOf[fact + FACT.mtime_ns] === stats.mtime_ns &&
+      factsOf[fact + FACT.ctime_ns] === stats.ctime_ns &&
       factsOf[fact + FACT.ino] === stats.ino
     return isSame ? { bytes: buffer.subarray(from, from + size), asked_ns: group.asked_ns, hasXattrs: factsOf[fact + FACT.hasXattrs] !== 0n } : undefined
   }

@@ -7,7 +7,7 @@ import { systemPath } from '#filesystem/system-path.ts'
 
 /** Content of one batch; files are longer than READ_AHEAD_BYTES_MAX never. */
 export const BATCH_BYTES = 512 * 1024
-export const BATCH_FILES_MAX = 256
+export const BATCH_FILES_MAX = 48
 export const READ_AHEAD_BYTES_MAX = 128 * 1024
 
 /** What is said of each file, as numbers of 64 bits one after another. */

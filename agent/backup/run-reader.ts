@@ -1,28 +1,27 @@
 // One backup, from the first directory to the committed snapshot: the scan joined with the last snapshot.
 
-import type { BigIntStats } from 'node:fs'
 import { type Attributes, readAttributes } from '#filesystem/attributes.ts'
 import { createExclude } from '#filesystem/exclude.ts'
+import type { FileStats } from '#filesystem/file-stats.ts'
 import { readHoles } from '#filesystem/libc.ts'
-import { groupName, userName } from '#filesystem/names.ts'
+import { groupNames, userNames } from '#filesystem/names.ts'
 import { createScan, type Scanned } from '#filesystem/scan.ts'
 import { bytePath } from '#filesystem/system-path.ts'
 import { createEndsPage } from '#format/cut.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
 import { createPacker, type Packer } from '#format/pack.ts'
-import { createPageBuilder, decodePage, type Page } from '#format/page.ts'
+import { createPageBuilder, decodePage, type NewEntry, type Page } from '#format/page.ts'
 import { comparePaths } from '#format/path-order.ts'
 import { openRecord, recordId, sealRecord } from '#format/seal.ts'
 import { encodeSnapshot } from '#format/snapshot.ts'
 import { encodeSnapshotClear, parseSnapshotClear } from '#protocol/clear-part.ts'
-import { Fault, isFault } from '#protocol/fault.ts'
+import { Fault } from '#protocol/fault.ts'
 import { KIND, parseRecord } from '#protocol/record.ts'
 import type { Cache } from './cache.ts'
 import { createContent, type ReadContent } from './content.ts'
 import { createHardLinks } from './hard-links.ts'
 import type { BackupCounts, BackupWork } from './messages.ts'
 import { createPaging } from './paging.ts'
-import { type PendingEntry, resolveEntry } from './pending-entry.ts'
 import { createPrevious, type PageList, type PreviousCursor } from './previous.ts'
 import { createReadAhead, type Prepared } from './read-ahead.ts'
 import type { Batch } from './read-batch.ts'
@@ -110,35 +109,28 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     onPlaces: (ordinal, places) => {
       if (places.length > 0) placesByOrdinal.set(ordinal, [...(placesByOrdinal.get(ordinal) ?? []), ...places])
     },
-    holesOf: (fd, stats) => readHoles(fd, Number(stats.size)),
+    holesOf: (fd, stats) => readHoles(fd, stats.size),
   })
   let lastOrdinal = 0
   let total_bytes = 0
   const builder = createPageBuilder()
 
-  const paging = createPaging(createEndsPage(keys), {
+  const paging = createPaging(builder, createEndsPage(keys), {
     reuse({ id, page }) {
       counts.reused_pages++
       pages.push({ id, lastPath: page.path(page.count - 1), ordinal: lastOrdinal })
     },
-    async build(pendingEntries: PendingEntry[]) {
+    async build() {
       content.closePack()
-      for (const entry of pendingEntries) {
-        try {
-          builder.add(resolveEntry(entry))
-        } catch (error) {
-          if (!isFault(error, 'ENTRY_TOO_LARGE')) throw error
-          report(entry.path, error.code)
-          builder.add({ ...resolveEntry(entry), xattrs: [] })
-        }
-      }
-      const { plaintext, clear } = builder.finish(namesOf(pendingEntries, 'uid', userName), namesOf(pendingEntries, 'gid', groupName))
+      const { lastPath } = builder
+      const { plaintext, clear } = builder.finish(userNames(), groupNames())
       await sending.room()
       const { id, ordinal } = sending.put(KIND.page, plaintext, clear, nothing, record => cache.putPage(id, record))
       lastOrdinal = ordinal
       counts.new_pages++
-      pages.push({ id, lastPath: pendingEntries[pendingEntries.length - 1].path, ordinal })
+      pages.push({ id, lastPath, ordinal })
     },
+    tooLarge: report,
   })
 
   const previous = createPrevious(base.lists, base.load)
@@ -158,7 +150,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     }
   }
   /** A changed entry as it is now. A directory always has one: what is in it follows. */
-  const entryOf = async (scanned: Scanned): Promise<PendingEntry | undefined> => {
+  const entryOf = async (scanned: Scanned): Promise<NewEntry | undefined> => {
     const now_ns = BigInt(Date.now()) * 1_000_000n
     let read: ReadContent | undefined
     if (scanned.stats.isFile() && !work.isDryRun) {
@@ -171,15 +163,15 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
       if (read.isUnstable) report(scanned.path, 'CHANGED')
     }
     const attributes = attributesOf(scanned)
-    if (scanned.stats.isSymbolicLink() && attributes.target === undefined) return undefined
+    if (scanned.stats.isSymlink() && attributes.target === undefined) return undefined
     const entry = makeEntry(scanned.path, read?.stats ?? scanned.stats, read, attributes, now_ns)
     // Not if it changed so shortly before that its times might not tell.
     if (read && !read.isUnstable && entry.ctime_ns !== 0n) links.remember(read)
     return entry
   }
   /** The same of a file that was read ahead. A promise only if there is no room at once. */
-  const preparedEntryOf = (scanned: Scanned, prepared: Prepared): PendingEntry | Promise<PendingEntry> => {
-    const make = (read: ReadContent): PendingEntry =>
+  const preparedEntryOf = (scanned: Scanned, prepared: Prepared): NewEntry | Promise<NewEntry> => {
+    const make = (read: ReadContent): NewEntry =>
       makeEntry(scanned.path, scanned.stats, read, prepared.hasXattrs ? attributesOf(scanned) : NO_ATTRIBUTES, prepared.asked_ns)
     const read = content.takeNow(prepared.bytes, scanned.stats)
     return read ? make(read) : content.take(prepared.bytes, scanned.stats).then(make)
@@ -187,7 +179,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
   const count = (scanned: Scanned): void => {
     if (scanned.stats.isFile()) {
       counts.files++
-      total_bytes += Number(scanned.stats.size)
+      total_bytes += scanned.stats.size
     } else if (scanned.stats.isDirectory()) counts.directories++
     else counts.others++
   }
@@ -326,17 +318,17 @@ async function openBase(
 }
 
 /** All fields in the same order, present or not: entries of one shape are cheaper. */
-const makeEntry = (path: string, stats: BigIntStats, read: ReadContent | undefined, attributes: Attributes, read_ns: bigint): PendingEntry => ({
+const makeEntry = (path: string, stats: FileStats, read: ReadContent | undefined, attributes: Attributes, read_ns: bigint): NewEntry => ({
   path,
-  mode: Number(stats.mode),
-  uid: Number(stats.uid),
-  gid: Number(stats.gid),
+  mode: stats.mode,
+  uid: stats.uid,
+  gid: stats.gid,
   size: read?.size ?? 0,
-  mtime_ns: stats.mtimeNs,
-  ctime_ns: stats.ctimeNs > read_ns - RACY_NS ? 0n : stats.ctimeNs,
+  mtime_ns: stats.mtime_ns,
+  ctime_ns: stats.ctime_ns > read_ns - RACY_NS ? 0n : stats.ctime_ns,
   ino: stats.ino,
   dev: stats.dev,
-  nlink: Number(stats.nlink),
+  nlink: stats.nlink,
   content: read?.content,
   extents: read?.extents ?? [],
   target: attributes.target,
@@ -354,25 +346,11 @@ const isContinuation = (cursor: PreviousCursor): boolean => cursor.current?.page
 function isSame(cursor: PreviousCursor, { stats, isAbove }: Scanned): boolean {
   const page = cursor.current?.page
   const i = cursor.index
-  if (page === undefined || page.mode[i] !== Number(stats.mode)) return false
-  if (isAbove) return page.uid[i] === Number(stats.uid) && page.gid[i] === Number(stats.gid)
+  if (page === undefined || page.mode[i] !== stats.mode) return false
+  if (isAbove) return page.uid[i] === stats.uid && page.gid[i] === stats.gid
   return (
-    page.ctime_ns[i] === stats.ctimeNs &&
-    page.mtime_ns[i] === stats.mtimeNs &&
-    page.ino[i] === stats.ino &&
-    (page.size[i] === Number(stats.size) || !stats.isFile())
+    page.ctime_ns[i] === stats.ctime_ns && page.mtime_ns[i] === stats.mtime_ns && page.ino[i] === stats.ino && (page.size[i] === stats.size || !stats.isFile())
   )
-}
-
-/** Names of the ids that these entries have. */
-function namesOf(entries: readonly PendingEntry[], field: 'uid' | 'gid', nameOf: (id: number) => string | undefined): Map<number, string> {
-  const names = new Map<number, string>()
-  for (const entry of entries) {
-    if (names.has(entry[field])) continue
-    const name = nameOf(entry[field])
-    if (name !== undefined) names.set(entry[field], name)
-  }
-  return names
 }
 
 /** An errno name; what is no error of the world is thrown on. */

@@ -1,6 +1,7 @@
 // What a file is besides its content and what stat says: symlink target, device number, extended attributes (POSIX ACLs
 // are extended attributes of the system).
-import { type BigIntStats, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
+import type { FileStats } from './file-stats.ts'
 import { getXattr, listXattrs, majorMinor } from './libc.ts'
 import { systemPath } from './system-path.ts'
 
@@ -12,10 +13,10 @@ export type Attributes = { target?: string; rdev?: [number, number]; xattrs?: [s
  * @param onUnreadable  extended attributes that can't be read: the rest is returned all the same
  * @throws NodeJS.ErrnoException  a symlink's target can't be read
  */
-export function readAttributes(path: string, stats: BigIntStats, onUnreadable: (error: unknown) => void): Attributes {
+export function readAttributes(path: string, stats: FileStats, onUnreadable: (error: unknown) => void): Attributes {
   const attributes: Attributes = {}
-  if (stats.isSymbolicLink()) attributes.target = readlinkSync(systemPath(path), 'latin1')
-  else if (stats.isCharacterDevice() || stats.isBlockDevice()) attributes.rdev = majorMinor(stats.rdev)
+  if (stats.isSymlink()) attributes.target = readlinkSync(systemPath(path), 'latin1')
+  else if (stats.isDevice()) attributes.rdev = majorMinor(stats.rdev)
   try {
     const xattrs: [string, Buffer][] = []
     for (const name of listXattrs(path).sort()) {

@@ -4,13 +4,13 @@ import { readFileSync } from 'node:fs'
 let users: Map<number, string> | undefined
 let groups: Map<number, string> | undefined
 
-export const userName = (uid: number): string | undefined => {
+export const userNames = (): ReadonlyMap<number, string> => {
   users ??= readNames('/etc/passwd')
-  return users.get(uid)
+  return users
 }
-export const groupName = (gid: number): string | undefined => {
+export const groupNames = (): ReadonlyMap<number, string> => {
   groups ??= readNames('/etc/group')
-  return groups.get(gid)
+  return groups
 }
 
 /** Lines of the form name:password:number:… */

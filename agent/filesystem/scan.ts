@@ -2,8 +2,9 @@
 // what is in it), one at a time and without promises: this is what a backup of unchanged files spends its time on.
 // Memory is one list of names for each directory on the way down. Device boundaries, cache directories and excludes
 // are decided here. What can't be read is told of and passed over.
-import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs'
 import type { Exclude } from './exclude.ts'
+import { type FileStats, statsOfPath } from './file-stats.ts'
 import { bytePath, systemPath } from './system-path.ts'
 
 export type Scanned = {
@@ -12,7 +13,7 @@ export type Scanned = {
   readonly name: string
   /** Number of components. */
   readonly depth: number
-  readonly stats: BigIntStats
+  readonly stats: FileStats
   /** A directory on the way to a root: of what is in it, only what leads there is scanned. */
   readonly isAbove: boolean
 }
@@ -55,7 +56,7 @@ export function createScan(options: ScanOptions): Scan {
     }
   }
   const stack: Level[] = []
-  if (isRoot.has('')) stack.push(openLevel('', lstatSync('/', { bigint: true }).dev, ''))
+  if (isRoot.has('')) stack.push(openLevel('', statsOfPath('/').dev, ''))
   else if (above.size > 0) stack.push({ path: '', names: sorted([...(above.get('') ?? [])]), next: 0, dev: 0n, root: undefined })
 
   function openLevel(path: string, dev: bigint, root: string): Level {
@@ -83,9 +84,9 @@ export function createScan(options: ScanOptions): Scan {
         options.onUnreadable(path, 'PATH_TOO_LONG')
         continue
       }
-      let stats: BigIntStats
+      let stats: FileStats
       try {
-        stats = lstatSync(systemPath(path), { bigint: true })
+        stats = statsOfPath(systemPath(path))
       } catch (error) {
         const code = (error as NodeJS.ErrnoException).code
         if (typeof code !== 'string') throw error

@@ -29,3 +29,9 @@ export type Entry = {
 
 /** What few entries have. */
 export type Rare = Pick<Entry, 'target' | 'rdev' | 'xattrs' | 'holes' | 'continuation'>
+
+/** A block that is still being filled: it gets its id before the page is finished. */
+export type UnfinishedBlock = { id: Buffer | undefined }
+export type NewExtent = { readonly block: Buffer | UnfinishedBlock; readonly offset: number; readonly length: number }
+/** An entry as it is added to a page. */
+export type NewEntry = Omit<Entry, 'extents'> & { extents: readonly NewExtent[] }

@@ -5,7 +5,7 @@ import { BLOCK_BYTES_MAX, PAGE_BLOCKS_MAX, PAGE_ENTRIES_MAX, PATH_BYTES_MAX } fr
 import { ID_BYTES } from '#protocol/record.ts'
 import { encodeCbor } from './cbor.ts'
 import { CONTENT_HASH_BYTES } from './content-hash.ts'
-import type { Entry } from './entry.ts'
+import type { NewEntry, UnfinishedBlock } from './entry.ts'
 import { fault } from './errors.ts'
 import { bytesOf, type Columns, FLAG, NAME_BYTES_MAX, PAGE_VERSION, RARE_BYTES_MAX, TARGET_BYTES_MAX, TYPE, TYPE_MASK } from './page-columns.ts'
 import { comparePaths } from './path-order.ts'
@@ -15,8 +15,8 @@ export const PAGE_BYTES_AIM = 4 * 1024 * 1024
 
 export type PageBuilder = {
   readonly count: number
-  /** Different blocks that the entries so far need. */
-  readonly blockCount: number
+  /** Of the entry that was added last; '' before the first. */
+  readonly lastPath: string
   /** At most PAGE_BLOCKS_MAX: a longer file goes on in the next page as a continuation. */
   readonly extentCount: number
   /** About how long the plaintext is so far, in bytes. */
@@ -31,9 +31,9 @@ export type PageBuilder = {
    *
    * @throws ENTRY_TOO_LARGE  its xattrs, holes and target are over RARE_BYTES_MAX; nothing was added
    */
-  add(entry: Entry): void
+  add(entry: NewEntry): void
   /**
-   * Encodes the page; the builder is empty again afterwards.
+   * Encodes the page, whose blocks all have ids now; the builder is empty again afterwards.
    *
    * @param users   names by uid, as byte strings; those that no entry has are left out. Likewise `groups`
    * @returns       the plaintext, and the clear part: the ids of the blocks in the order of their first use
@@ -74,8 +74,8 @@ const makeLists = () => ({
   hole_entry: [] as number[],
   hole_offset: [] as number[],
   hole_length: [] as number[],
-  /** Block id (latin1) → index, in order of first use. */
-  blocks: new Map<string, number>(),
+  /** Block id (latin1), or the block that has none yet → index, in order of first use. */
+  blocks: new Map<string | UnfinishedBlock, number>(),
 })
 
 function must(isSo: boolean, otherwise: string): asserts isSo {
@@ -94,13 +94,12 @@ export function createPageBuilder(): PageBuilder {
   let last = ''
   let bytes = 0
   let isOpen = false
-  let lastBlock: Buffer | undefined
+  let lastBlock: Buffer | UnfinishedBlock | undefined
   let lastBlockIndex = 0
 
-  const blockIndex = (block: Buffer): number => {
-    if (lastBlock?.equals(block)) return lastBlockIndex
-    assert(block.length === ID_BYTES)
-    const key = block.toString('latin1')
+  const blockIndex = (block: Buffer | UnfinishedBlock): number => {
+    if (lastBlock === block) return lastBlockIndex
+    const key = block instanceof Uint8Array ? nameOfBlock(block) : block
     lastBlockIndex = lists.blocks.get(key) ?? lists.blocks.size
     lists.blocks.set(key, lastBlockIndex)
     lastBlock = block
@@ -125,7 +124,7 @@ export function createPageBuilder(): PageBuilder {
     }
   }
 
-  const add = (entry: Entry): void => {
+  const add = (entry: NewEntry): void => {
     const { path } = entry
     const nameAt = path.lastIndexOf('/') + 1
     const name = path.slice(nameAt)
@@ -187,7 +186,7 @@ export function createPageBuilder(): PageBuilder {
   }
 
   // Adds extents and holes; returns how many bytes of the file they make up.
-  const addContent = (entry: Entry): number => {
+  const addContent = (entry: NewEntry): number => {
     let covered = 0
     for (const extent of entry.extents) {
       must(extent.length > 0 && extent.offset >= 0 && extent.offset + extent.length <= BLOCK_BYTES_MAX, 'an extent outside its block')
@@ -210,8 +209,23 @@ export function createPageBuilder(): PageBuilder {
     return covered
   }
 
+  // Two blocks that had no ids may turn out to be one: each id is named once, in order of first use.
+  const finishBlocks = (): Buffer => {
+    const indexes = new Map<string, number>()
+    const renumbered = Array.from(lists.blocks.keys(), block => {
+      const name = typeof block === 'string' ? block : nameOfBlock(block.id)
+      const index = indexes.get(name) ?? indexes.size
+      indexes.set(name, index)
+      return index
+    })
+    if (indexes.size < renumbered.length)
+      for (let i = 0; i < extentCount; i++) columns.extent_block[i] = renumbered[columns.extent_block[i] as number] as number
+    return Buffer.from([...indexes.keys()].join(''), 'latin1')
+  }
+
   const finish = (users: ReadonlyMap<number, string>, groups: ReadonlyMap<number, string>): { plaintext: Buffer; clear: Buffer } => {
     must(count > 0, 'an empty page')
+    const clear = finishBlocks()
     const encoded: Columns = {
       version: PAGE_VERSION,
       parents: bytesOf(lists.parents),
@@ -245,7 +259,7 @@ export function createPageBuilder(): PageBuilder {
       users: namesOf(columns.uid.subarray(0, count), users),
       groups: namesOf(columns.gid.subarray(0, count), groups),
     }
-    const page = { plaintext: encodeCbor(encoded), clear: Buffer.from([...lists.blocks.keys()].join(''), 'latin1') }
+    const page = { plaintext: encodeCbor(encoded), clear }
     lists = makeLists()
     count = extentCount = content_bytes = bytes = 0
     isOpen = false
@@ -257,8 +271,8 @@ export function createPageBuilder(): PageBuilder {
     get count() {
       return count
     },
-    get blockCount() {
-      return lists.blocks.size
+    get lastPath() {
+      return count === 0 ? '' : last
     },
     get extentCount() {
       return extentCount
@@ -277,6 +291,11 @@ export function createPageBuilder(): PageBuilder {
   }
 }
 
+function nameOfBlock(id: Buffer | undefined): string {
+  assert(id?.length === ID_BYTES, 'a block was not finished before its page')
+  return id.toString('latin1')
+}
+
 // '', 'a', 'a/b' for 'a/b'.
 function pathAndAbove(path: string): string[] {
   const all = ['']
@@ -284,7 +303,7 @@ function pathAndAbove(path: string): string[] {
   return path === '' ? all : [...all, path]
 }
 
-function rareBytes(entry: Entry): number {
+function rareBytes(entry: NewEntry): number {
   const xattrs = entry.xattrs?.reduce((sum, [name, value]) => sum + name.length + value.length, 0) ?? 0
   return xattrs + (entry.holes?.length ?? 0) * 20 + (entry.target?.length ?? 0)
 }

@@ -14,7 +14,7 @@ import { CONTENT_HASH_BYTES } from './content-hash.ts'
 import type { Entry, Rare } from './entry.ts'
 import { type Columns, FLAG, invalidPage, latin1, NAME_BYTES_MAX, readColumns, readNames, TARGET_BYTES_MAX, TYPE, TYPE_MASK } from './page-columns.ts'
 
-export type { Entry, Rare } from './entry.ts'
+export type { Entry, NewEntry, NewExtent, Rare, UnfinishedBlock } from './entry.ts'
 export { createPageBuilder, PAGE_BYTES_AIM, type PageBuilder } from './page-builder.ts'
 export { RARE_BYTES_MAX, TYPE, TYPE_MASK } from './page-columns.ts'
 

@@ -1,11 +1,12 @@
 // What a file is besides its content, written and read back through the C library.
 import { spawnSync } from 'node:child_process'
-import { closeSync, ftruncateSync, lstatSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
+import { type BigIntStats, closeSync, ftruncateSync, lstatSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
 import { readAttributes } from '#filesystem/attributes.ts'
+import { FileStats, statsOfPath } from '#filesystem/file-stats.ts'
 import { getXattr, listXattrs, majorMinor, makeNode, readHoles, setTimes, setTimesOfFile, setXattr } from '#filesystem/libc.ts'
 import { bytePath, systemPath } from '#filesystem/system-path.ts'
 
@@ -15,7 +16,7 @@ const isRoot = process.getuid?.() === 0
 const never = (error: unknown): never => {
   throw error
 }
-const attributesOf = (path: string): ReturnType<typeof readAttributes> => readAttributes(bytePath(path), lstatSync(path, { bigint: true }), never)
+const attributesOf = (path: string): ReturnType<typeof readAttributes> => readAttributes(bytePath(path), statsOfPath(path), never)
 const hasXattrs = ((): boolean => {
   const probe = join(root, 'probe')
   writeFileSync(probe, '')
@@ -85,7 +86,7 @@ test('target and device number are kept when extended attributes cannot be read'
   const link = join(root, 'link that goes')
   symlinkSync('target', link)
   const errors: unknown[] = []
-  const stats = lstatSync(link, { bigint: true })
+  const stats = statsOfPath(link)
   const gone = bytePath(link)
   const read = readAttributes(gone, stats, error => errors.push(error))
   t.is(read.target, 'target')
@@ -93,7 +94,7 @@ test('target and device number are kept when extended attributes cannot be read'
   rmSync(link)
   mkdirSync(link)
   rmSync(link, { recursive: true })
-  const device = { isSymbolicLink: () => false, isCharacterDevice: () => true, isBlockDevice: () => false, rdev: 259n } as unknown as typeof stats
+  const device = new FileStats({ ...lstatSync(root, { bigint: true }), mode: 0o020_600n, rdev: 259n } as BigIntStats)
   t.deepEqual(
     readAttributes(gone, device, error => errors.push((error as NodeJS.ErrnoException).code)),
     { rdev: [1, 3] },
@@ -130,7 +131,7 @@ test('times are set to the nanosecond, also before 1970, of files, directories a
   for (const ns of [1_700_000_000_123_456_789n, 1n, -1n, -1_500_000_001n]) {
     for (const path of [file, folder, link]) {
       setTimes(bytePath(path), 5n, ns)
-      t.is(lstatSync(path, { bigint: true }).mtimeNs, ns, path)
+      t.is(statsOfPath(path).mtime_ns, ns, path)
     }
     const fd = openSync(file, 'r')
     setTimesOfFile(fd, 7n, ns)
