@@ -111,9 +111,10 @@ function runReaderThread(
     let done: Done | undefined
     let failure: unknown
     const tell = (message: ToReader): void => reader.postMessage(message)
+    const started = Promise.withResolvers<void>()
     const fail = (error: unknown): void => {
       failure ??= error
-      reader.terminate().catch(() => {})
+      started.promise.then(() => reader.terminate()).catch(() => {})
     }
     const uploads = createUploads(
       records => site.upload(session, records),
@@ -138,6 +139,7 @@ function runReaderThread(
           message.call,
           site.commit(session, bufferOf(message.bytes)).then(() => NOTHING),
         )
+      else if (message.kind === 'started') started.resolve()
       else if (message.kind === 'progress') options.onProgress(message.counts, message.path)
       else if (message.kind === 'unreadable') onUnreadable(message.item)
       else done = message

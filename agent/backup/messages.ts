@@ -34,6 +34,8 @@ export type BackupCounts = {
 }
 
 export type FromReader =
+  /** Its libraries are loaded: it may be ended at any time from here on. */
+  | { readonly kind: 'started' }
   | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
   | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }
   | { readonly kind: 'read'; readonly call: number; readonly batch: Batch }

@@ -31,6 +31,7 @@ port.on('message', (message: ToReader) => {
   }
 })
 
+post({ kind: 'started' })
 const work = workerData as BackupWork
 const storage = await openAuthorizedStorage(work.home)
 const encoded = await storage.get('user-key-ring')

@@ -1,13 +1,11 @@
 // What is inside the sealed part of a record: the plaintext, compressed if that makes it shorter, padded so that its
 // length says little.   codec (u8) ‖ plaintext length (u32 LE) ‖ body length (u32 LE) ‖ body ‖ zeros up to PADMÉ
 import { availableParallelism } from 'node:os'
-import { promisify } from 'node:util'
-import { constants, createZstdCompress, type ZstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { BLOCK_BYTES_MAX } from '#protocol/limits.ts'
 import { KIND, type Kind } from '#protocol/record.ts'
-import { discard } from './discard.ts'
 import { fault } from './errors.ts'
 import { padmeBytes } from './padme.ts'
+import { type Compressor, createCompressor, decompressInto } from './runtime-libraries.ts'
 
 export const CODEC = { stored: 0, zstd: 1 } as const
 export const PACK_HEADER_BYTES = 9
@@ -16,11 +14,9 @@ export const PAGE_BYTES_MAX = 12 * 1024 * 1024
 /** Compression of blocks unless told otherwise: the fastest level that gives away little. */
 export const ZSTD_LEVEL_DEFAULT = 2
 
-// No window larger than what we write is accepted, whatever the frame says.
-const WINDOW_LOG_MAX = 24
-// The output of a compressor lies in buffers of this length: as long as one has room for a whole block, zstd writes into it
-// without copies of its own.
-const PIECE_BYTES = 1 * 1024 * 1024
+/** What is shorter is stored as it is. */
+const COMPRESSED_BYTES_MIN = 32
+const NO_MEMORY = Buffer.alloc(0)
 /** The libuv pool has four threads. */
 const COMPRESSORS_MAX = 4
 
@@ -33,8 +29,6 @@ export const plainBytesMax = (kind: Kind): number => (kind === KIND.block ? BLOC
 /** A plaintext that goes in as it is; the bytes are not copied. */
 export const packStored = (plaintext: Uint8Array): Packed => ({ codec: CODEC.stored, plain_bytes: plaintext.length, body: plaintext })
 
-const decompress = promisify(zstdDecompress)
-
 export type Packer = {
   /**
    * Compresses; stored if that is not shorter. `plaintext` must stay unchanged until it resolves.
@@ -42,67 +36,49 @@ export type Packer = {
    * @param use  gets the outcome; its body is gone when this returns
    */
   pack<Result>(plaintext: Uint8Array, use: (packed: Packed) => Result): Promise<Result>
-  /** Gives the compressors' memory back. */
+  /** Gives the compressors' memory back, that of those at work when they are done. Nothing may be packed any more. */
   close(): void
 }
 
+type Press = { readonly compressor: Compressor; target: Buffer }
+
 /**
- * Compressors that are used again and again, each on its own thread of the libuv pool: a new one for each block would cost
- * its memory, and collections of the runtime's garbage, each time. What comes while all are busy waits in line.
+ * Compressors that are used again and again, each on its own thread of the libuv pool and with memory of its own for what
+ * comes out. What comes while all are busy waits in line.
  *
- * @param level  of zstd: 1 to 19, or -2 and below (Node takes -1 for "not given")
+ * @param level  of zstd: 1 to 19, or below 0
  */
 export function createPacker(level: number = ZSTD_LEVEL_DEFAULT, atOnce: number = Math.min(COMPRESSORS_MAX, availableParallelism())): Packer {
-  const all = Array.from({ length: atOnce }, () => createCompressor(level))
-  const idle = [...all]
-  const waiting: ((compress: Compressor) => void)[] = []
+  const idle: Press[] = Array.from({ length: atOnce }, () => ({ compressor: createCompressor(level), target: NO_MEMORY }))
+  const waiting: ((press: Press) => void)[] = []
+  let isClosed = false
+  const giveBack = (press: Press): void => {
+    const next = waiting.shift()
+    if (next) next(press)
+    else if (isClosed) press.compressor.free()
+    else idle.push(press)
+  }
+  const compress = async (press: Press, plaintext: Uint8Array): Promise<Packed> => {
+    // Only what is written to becomes real memory.
+    if (press.target.length < plaintext.length) press.target = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES_MAX, plaintext.length))
+    const body_bytes = await press.compressor.compress(plaintext, press.target.subarray(0, plaintext.length - 1))
+    return body_bytes === undefined ? packStored(plaintext) : { codec: CODEC.zstd, plain_bytes: plaintext.length, body: press.target.subarray(0, body_bytes) }
+  }
   return {
     async pack(plaintext, use) {
-      const bytes = plaintext.length
-      if (bytes < 32) return use(packStored(plaintext))
+      if (plaintext.length < COMPRESSED_BYTES_MIN) return use(packStored(plaintext))
       // Begins at once if one is idle: what follows here may block its thread for a while.
-      const compressor = idle.pop() ?? (await new Promise<Compressor>(resolve => waiting.push(resolve)))
+      const press = idle.pop() ?? (await new Promise<Press>(resolve => waiting.push(resolve)))
       try {
-        const body = await compressor.compress(plaintext)
-        return use(body.length < bytes ? { codec: CODEC.zstd, plain_bytes: bytes, body } : packStored(plaintext))
+        return use(await compress(press, plaintext))
       } finally {
-        const next = waiting.shift()
-        if (next) next(compressor)
-        else idle.push(compressor)
+        giveBack(press)
       }
     },
     close: () => {
-      for (const { stream } of all) stream.destroy()
+      isClosed = true
+      for (const { compressor } of idle.splice(0)) compressor.free()
     },
-  }
-}
-
-type Compressor = { readonly stream: ZstdCompress; compress(plaintext: Uint8Array): Promise<Buffer> }
-
-/** One zstd context; each write is one frame. What compress() gives lasts until it is called again. */
-function createCompressor(level: number): Compressor {
-  const stream = createZstdCompress({ chunkSize: PIECE_BYTES, flush: constants.ZSTD_e_end, params: { [constants.ZSTD_c_compressionLevel]: level } })
-  const pieces: Buffer[] = []
-  let body: Buffer = Buffer.alloc(0)
-  stream.on('data', (piece: Buffer) => pieces.push(piece))
-  // Told to who waits, by the callback of the write.
-  stream.on('error', () => {})
-  return {
-    stream,
-    compress: plaintext =>
-      new Promise((resolve, reject) => {
-        const [old] = pieces.splice(0)
-        // A copy, because it lay in two buffers.
-        if (old && body.buffer !== old.buffer) discard(body)
-        stream.write(plaintext, error => {
-          if (error) return reject(error)
-          if (old && pieces[0] && old.buffer !== pieces[0].buffer) discard(old)
-          body = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)
-          // Output goes into one buffer until that is full: then it is not written to any more.
-          for (const full of pieces.splice(0, pieces.length - 1)) discard(full)
-          resolve(body)
-        })
-      }),
   }
 }
 
@@ -149,43 +125,16 @@ export function parsePacked(inside: Buffer, bytes_max: number): Packed {
   return { codec, plain_bytes, body: inside.subarray(PACK_HEADER_BYTES, PACK_HEADER_BYTES + body_bytes) }
 }
 
-// One byte more than declared is room enough to see that there is more than declared.
-const unzstdOptions = (packed: Packed): object => ({
-  chunkSize: Math.max(64, packed.plain_bytes + 1),
-  maxOutputLength: Math.max(1, packed.plain_bytes),
-  params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
-})
-
 /**
  * The plaintext; a view into the body if that was stored.
  *
+ * @param room  memory for it, if that is long enough; by default new
  * @throws RECORD_CONTENT_WRONG  the body does not decompress to exactly the declared length
  */
-export function unpack(packed: Packed): Buffer {
-  if (packed.codec === CODEC.stored) return viewOf(packed.body)
-  try {
-    return checkedLength(zstdDecompressSync(packed.body, unzstdOptions(packed)), packed)
-  } catch (cause) {
-    throw unpackFault(packed, cause)
-  }
+export function unpack(packed: Packed, room: Buffer = NO_MEMORY): Buffer {
+  const { codec, plain_bytes, body } = packed
+  if (codec === CODEC.stored) return Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const plaintext = room.length >= plain_bytes ? room.subarray(0, plain_bytes) : Buffer.allocUnsafeSlow(plain_bytes)
+  if (decompressInto(body, plaintext) === plain_bytes) return plaintext
+  throw fault('RECORD_CONTENT_WRONG', { expected: `${plain_bytes} bytes of content`, found: 'a body that does not decompress to that' })
 }
-
-/** unpack() that decompresses on the libuv pool. Same errors. */
-export async function unpackAside(packed: Packed): Promise<Buffer> {
-  if (packed.codec === CODEC.stored) return viewOf(packed.body)
-  try {
-    return checkedLength(await decompress(packed.body, unzstdOptions(packed)), packed)
-  } catch (cause) {
-    throw unpackFault(packed, cause)
-  }
-}
-
-const viewOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
-function checkedLength(plaintext: Buffer, packed: Packed): Buffer {
-  if (plaintext.length !== packed.plain_bytes) throw new RangeError(`${plaintext.length} bytes`)
-  return plaintext
-}
-
-const unpackFault = (packed: Packed, cause: unknown): Error =>
-  fault('RECORD_CONTENT_WRONG', { expected: `${packed.plain_bytes} bytes of content`, found: 'a body that does not decompress to that', cause })

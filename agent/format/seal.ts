@@ -12,7 +12,7 @@ import type { ArchiveId } from '#protocol/names.ts'
 import { FORMAT_VERSION, KIND, type Kind, parseRecordHeader, RECORD_HEADER_BYTES, type RecordHeader, recordBytes, writeRecordHeader } from '#protocol/record.ts'
 import { fault } from './errors.ts'
 import { type ArchiveKeys, KEY_BYTES } from './keys.ts'
-import { type Packed, packedBytes, parsePacked, piecesOfPacked, plainBytesMax, unpack, unpackAside } from './pack.ts'
+import { type Packed, packedBytes, parsePacked, piecesOfPacked, plainBytesMax, unpack } from './pack.ts'
 import { NONCE_BYTES, TAG_BYTES, xaesOpen, xaesSeal } from './xaes.ts'
 
 const KIND_BYTES: Readonly<Record<number, Buffer>> = Object.fromEntries(Object.values(KIND).map(kind => [kind, Buffer.from([kind])]))
@@ -57,28 +57,24 @@ export function sealRecord(keys: ArchiveKeys, archive: ArchiveId, epoch: number,
   return record
 }
 
+/** Memory that opening may use, so that none has to be mapped for each record. */
+export type OpenInPlace = {
+  /** For the plaintext, if it fits. */
+  readonly room: Buffer
+}
+
 /**
  * Opens one record. The digest of the header is not looked at: the tag covers the same bytes, and more.
  *
- * @param record  exactly one whole record of kind block, page or snapshot
- * @returns       the plaintext, its id checked
+ * @param record   exactly one whole record of kind block, page or snapshot
+ * @param inPlace  the record is overwritten, and the plaintext lies in it or in `room`
+ * @returns        the plaintext, its id checked
  * @throws RECORD_INVALID, RECORD_CUT, RECORD_TOO_LARGE, VERSION_UNSUPPORTED  no such record (protocol)
  * @throws KEY_EPOCH_UNKNOWN     sealed under an epoch that is not in the ring
  * @throws RECORD_DOES_NOT_OPEN  altered, or of another key or archive
  * @throws RECORD_CONTENT_WRONG  the inside, or the id, is not what the header says
  */
-export function openRecord(keys: ArchiveKeys, archive: ArchiveId, record: Buffer): Buffer {
-  const { header, packed } = unsealed(keys, archive, record)
-  return checkedId(keys, header, unpack(packed))
-}
-
-/** openRecord() that decompresses on the libuv pool, so that several records can be opened at once. Same errors. */
-export async function openRecordAside(keys: ArchiveKeys, archive: ArchiveId, record: Buffer): Promise<Buffer> {
-  const { header, packed } = unsealed(keys, archive, record)
-  return checkedId(keys, header, await unpackAside(packed))
-}
-
-function unsealed(keys: ArchiveKeys, archive: ArchiveId, record: Buffer): { header: RecordHeader; packed: Packed } {
+export function openRecord(keys: ArchiveKeys, archive: ArchiveId, record: Buffer, inPlace?: OpenInPlace): Buffer {
   assert(keys.archive === archive, 'keys of another archive')
   const header = parseRecordHeader(record)
   if (header === 'cut') throw protocolFault('RECORD_CUT')
@@ -92,9 +88,10 @@ function unsealed(keys: ArchiveKeys, archive: ArchiveId, record: Buffer): { head
   if (sealed.length < NONCE_BYTES + TAG_BYTES)
     throw fault('RECORD_DOES_NOT_OPEN', { expected: `at least ${NONCE_BYTES + TAG_BYTES} bytes`, found: `${sealed.length}`, facts })
   const associated = associatedData(keys, header.epoch, header.kind, header.id, clear)
-  const inside = xaesOpen(keys.sealing(header.epoch), sealed.subarray(0, NONCE_BYTES), associated, sealed.subarray(NONCE_BYTES))
+  const ciphertext = sealed.subarray(NONCE_BYTES)
+  const inside = xaesOpen(keys.sealing(header.epoch), sealed.subarray(0, NONCE_BYTES), associated, ciphertext, inPlace && ciphertext)
   if (!inside) throw fault('RECORD_DOES_NOT_OPEN', { facts })
-  return { header, packed: parsePacked(inside, plainBytesMax(header.kind)) }
+  return checkedId(keys, header, unpack(parsePacked(inside, plainBytesMax(header.kind)), inPlace?.room))
 }
 
 function checkedId(keys: ArchiveKeys, header: RecordHeader, plaintext: Buffer): Buffer {

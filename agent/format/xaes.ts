@@ -1,11 +1,11 @@
 // XAES-256-GCM (C2SP, c2sp.org/XAES-256-GCM): AES-256-GCM with a 24-byte nonce, so that nonces may be random for any
 // number of records. Two AES blocks derive a key from the first 12 bytes of the nonce (SP 800-108, CMAC); the other
 // 12 are the nonce of AES-256-GCM under that key.
-import { createCipheriv, createDecipheriv } from 'node:crypto'
-import { discard } from './discard.ts'
+import { createCipheriv } from 'node:crypto'
+import { GCM_TAG_BYTES, gcmOpen, gcmSeal } from './runtime-libraries.ts'
 
 export const NONCE_BYTES = 24
-export const TAG_BYTES = 16
+export const TAG_BYTES = GCM_TAG_BYTES
 
 /**
  * Encrypts into a buffer that is there already.
@@ -19,42 +19,30 @@ export const TAG_BYTES = 16
  */
 export function xaesSeal(key: Buffer, nonce: Buffer, associated: Uint8Array, plaintext: Iterable<Uint8Array>, target: Buffer, offset: number): number {
   const derived = deriveGcmKey(key, nonce)
-  const cipher = createCipheriv('aes-256-gcm', derived, nonce.subarray(12))
-  derived.fill(0)
-  cipher.setAAD(associated)
-  let at = offset
-  for (const piece of plaintext) {
-    const sealed = cipher.update(piece)
-    target.set(sealed, at)
-    at += sealed.length
-    discard(sealed)
+  try {
+    return gcmSeal(derived, nonce.subarray(12), associated, plaintext, target, offset)
+  } finally {
+    derived.fill(0)
   }
-  cipher.final()
-  target.set(cipher.getAuthTag(), at)
-  return at + TAG_BYTES
 }
 
 /**
  * Decrypts and checks.
  *
  * @param sealed  ciphertext ‖ 16-byte tag
+ * @param target  gets the plaintext; by default new memory. May be `sealed` itself, which is lost then
  * @returns       the plaintext; undefined if key, nonce, associated data or any byte of `sealed` is another
  */
-export function xaesOpen(key: Buffer, nonce: Buffer, associated: Uint8Array, sealed: Buffer): Buffer | undefined {
+export function xaesOpen(key: Buffer, nonce: Buffer, associated: Uint8Array, sealed: Buffer, target?: Buffer): Buffer | undefined {
   if (sealed.length < TAG_BYTES) return undefined
+  const bytes = sealed.length - TAG_BYTES
+  const plaintext = target?.subarray(0, bytes) ?? Buffer.allocUnsafeSlow(bytes)
   const derived = deriveGcmKey(key, nonce)
-  const decipher = createDecipheriv('aes-256-gcm', derived, nonce.subarray(12), { authTagLength: TAG_BYTES })
-  derived.fill(0)
-  decipher.setAAD(associated)
-  decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES))
-  const plaintext = decipher.update(sealed.subarray(0, sealed.length - TAG_BYTES))
   try {
-    decipher.final()
-  } catch {
-    plaintext.fill(0)
-    return undefined
+    return gcmOpen(derived, nonce.subarray(12), associated, sealed, plaintext) ? plaintext : undefined
+  } finally {
+    derived.fill(0)
   }
-  return plaintext
 }
 
 function deriveGcmKey(key: Buffer, nonce: Buffer): Buffer {

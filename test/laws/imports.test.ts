@@ -36,7 +36,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   level: ['archive', 'authority', 'storage'],
   'classic-level': ['archive', 'storage', 'authority', 'backup'],
   'sodium-native': ['format', 'authorized-storage', 'authority'],
-  koffi: ['filesystem', 'authorized-storage'],
+  koffi: ['filesystem', 'authorized-storage', 'format'],
   cbor2: ['format'],
   ignore: ['filesystem', 'backup'],
   commander: ['cli', 'appliance-cli'],
