@@ -158,7 +158,7 @@ async function fetchRecord(site: Site, id: Buffer): Promise<Uint8Array> {
   let found: Uint8Array = NOTHING
   try {
     await site.read(id, record => {
-      found = parseRecord(record).bytes
+      found = Uint8Array.from(parseRecord(record).bytes)
     })
   } catch (error) {
     if (!isFault(error, 'RECORD_UNKNOWN', 'RECORD_ALTERED', 'ARCHIVE_DAMAGED')) throw error

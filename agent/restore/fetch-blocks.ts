@@ -12,7 +12,7 @@ const BATCH_IDS = 32
 const BREAKS_MAX = 3
 
 export type FetchEvents = {
-  /** Owns the bytes; reading waits for the promise. Not opened yet: only the id in its header was looked at. */
+  /** As OnRecord. Not opened yet: only the id in its header was looked at. */
   readonly onRecord: (id: string, record: Buffer) => Promise<void> | void
   readonly onLost: (id: string, reason: Fault) => Promise<void> | void
 }

@@ -36,7 +36,7 @@ export type Request =
   | { readonly kind: 'forget'; readonly slot: number }
   /** Temporary files for `pieces`; when a restore is resumed, also what of the page is on disk already. */
   | { readonly kind: 'prepare'; readonly slot: number }
-  /** `places`: pairs of slot and index of the block in that page. Without `record` the block is lost, and `lost` says why. */
+  /** `record` lies in shared memory, and is used up. `places`: pairs of slot and index of the block in that page. Without `record` the block is lost, and `lost` says why. */
   | { readonly kind: 'block'; readonly id: string; readonly record: Uint8Array | undefined; readonly lost: string; readonly places: Uint32Array }
   | { readonly kind: 'plain'; readonly slot: number }
   | { readonly kind: 'links'; readonly slot: number; readonly links: readonly { readonly index: number; readonly to: string }[] }

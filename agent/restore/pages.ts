@@ -3,7 +3,7 @@
 import type { ArchiveKeys } from '#format/keys.ts'
 import { decodePage, type Page } from '#format/page.ts'
 import { comparePaths } from '#format/path-order.ts'
-import { openRecord } from '#format/seal.ts'
+import { type OpenInPlace, openRecord } from '#format/seal.ts'
 import { Fault } from '#protocol/fault.ts'
 import { KIND, parseRecordHeader, RECORD_HEADER_BYTES } from '#protocol/record.ts'
 import { fault } from './errors.ts'
@@ -22,39 +22,36 @@ export type ReadPage = OpenPage | LostPage
 /**
  * Opens a record that must be of one kind and have one id: what a source hands over is not trusted to be what was asked for.
  *
+ * @param inPlace  see openRecord
  * @throws the faults of openRecord, and RECORD_DAMAGED for another record
  */
-export function openExpected(keys: ArchiveKeys, kind: number, id: Buffer, record: Buffer): { plain: Buffer; clear: Buffer } {
+export function openExpected(keys: ArchiveKeys, kind: number, id: Buffer, record: Buffer, inPlace?: OpenInPlace): { plain: Buffer; clear: Buffer } {
   const header = parseRecordHeader(record)
   if (typeof header === 'string' || header.kind !== kind || !header.id.equals(id)) {
     throw fault('RECORD_DAMAGED', { expected: `the record ${id.toString('hex')}`, found: 'another one' })
   }
-  const plain = openRecord(keys, keys.archive, record)
-  // A copy: the record itself need not stay in memory.
+  const plain = openRecord(keys, keys.archive, record, inPlace)
+  // A copy: the memory of the record is used again.
   return { plain, clear: Buffer.from(record.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + header.clear_bytes)) }
 }
 
 /** Reads some pages at once; the answer is in the order of `ordinals`. */
 async function readSome(source: RecordSource, keys: ArchiveKeys, ids: readonly Buffer[], ordinals: readonly number[]): Promise<ReadPage[]> {
-  const found = new Map<string, Buffer | Fault>()
+  const found = new Map<string, { page: Page; plain: Buffer; clear: Buffer } | { lost: Fault }>()
   const names = ordinals.map(ordinal => (ids[ordinal] as Buffer).toString('latin1'))
   await createFetcher(source).fetch([...new Set(names)], {
-    onRecord: (name, record) => void found.set(name, record),
-    onLost: (name, reason) => void found.set(name, reason),
+    onRecord: (name, record) => {
+      try {
+        const { plain, clear } = openExpected(keys, KIND.page, Buffer.from(name, 'latin1'), record)
+        found.set(name, { page: decodePage(plain, clear), plain, clear })
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error
+        found.set(name, { lost: error })
+      }
+    },
+    onLost: (name, lost) => void found.set(name, { lost }),
   })
-  return ordinals.map((ordinal, i) => {
-    const id = ids[ordinal] as Buffer
-    const record = found.get(names[i] as string)
-    if (!Buffer.isBuffer(record)) return { ordinal, id, lost: record ?? fault('RECORD_DAMAGED') }
-    try {
-      const { plain, clear } = openExpected(keys, KIND.page, id, record)
-      const page = decodePage(plain, clear)
-      return { ordinal, id, page, plain, clear }
-    } catch (error) {
-      if (error instanceof Fault) return { ordinal, id, lost: error }
-      throw error
-    }
-  })
+  return ordinals.map((ordinal, i) => ({ ordinal, id: ids[ordinal] as Buffer, ...(found.get(names[i] as string) ?? { lost: fault('RECORD_DAMAGED') }) }))
 }
 
 /** Reads one page; what is wrong with it is thrown. */

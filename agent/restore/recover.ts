@@ -9,6 +9,7 @@ import { parseSnapshotClear } from '#protocol/clear-part.ts'
 import { fault as protocolFault } from '#protocol/errors.ts'
 import { Fault, isFault } from '#protocol/fault.ts'
 import { ID_BYTES, KIND, parseRecord } from '#protocol/record.ts'
+import { createHandover, createRecordMemory } from '#site/record-memory.ts'
 import { chooseSnapshot } from './at.ts'
 import type { OnConflict } from './conflict.ts'
 import { fault } from './errors.ts'
@@ -65,6 +66,7 @@ export async function openArchiveSource(directory: string, onDamage: (damage: Da
   }
   rows.sort((a, b) => a.sequence - b.sequence)
 
+  const memory = createRecordMemory()
   const idAt = (ids: Buffer, i: number): Buffer => ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES)
   return {
     archive: reading.archive,
@@ -80,16 +82,22 @@ export async function openArchiveSource(directory: string, onDamage: (damage: Da
         if (location) wanted.push({ id, location })
         else reason ??= protocolFault('RECORD_UNKNOWN', { facts: { id: id.toString('hex') } })
       }
-      for (const { id, location } of wanted.sort((a, b) => inDiskOrder(a.location, b.location))) {
-        let record: Buffer
-        try {
-          record = await readRecordAt(reading, location, id)
-        } catch (error) {
-          if (!(error instanceof Fault)) throw error
-          reason ??= error
-          continue
+      const handover = createHandover(memory, onRecord)
+      try {
+        for (const { id, location } of wanted.sort((a, b) => inDiskOrder(a.location, b.location))) {
+          const piece = await memory.take(location.length)
+          try {
+            await readRecordAt(reading, location, id, piece)
+          } catch (error) {
+            memory.give(piece)
+            if (!(error instanceof Fault)) throw error
+            reason ??= error
+            continue
+          }
+          handover.hand(piece)
         }
-        await onRecord(record)
+      } finally {
+        await handover.settle()
       }
       if (reason) throw reason
     },

@@ -19,29 +19,23 @@ const SNAPSHOTS_AT_ONCE = 16
 export async function* openSnapshots(source: RecordSource, keys: ArchiveKeys, rows: readonly SnapshotRow[]): AsyncGenerator<OpenSnapshot | LostSnapshot> {
   for (let at = 0; at < rows.length; at += SNAPSHOTS_AT_ONCE) {
     const some = rows.slice(at, at + SNAPSHOTS_AT_ONCE)
-    const found = new Map<string, Buffer | Fault>()
+    const found = new Map<string, Omit<OpenSnapshot, 'row'> | { lost: Fault }>()
     await createFetcher(source).fetch(
       some.map(({ snapshot }) => Buffer.from(snapshot, 'hex').toString('latin1')),
       {
-        onRecord: (name, record) => void found.set(name, record),
-        onLost: (name, reason) => void found.set(name, reason),
+        onRecord: (name, record) => {
+          try {
+            const { plain, clear } = openExpected(keys, KIND.snapshot, Buffer.from(name, 'latin1'), record)
+            found.set(name, { info: decodeSnapshot(plain), pages: parseSnapshotClear(clear).pages })
+          } catch (error) {
+            if (!(error instanceof Fault)) throw error
+            found.set(name, { lost: error })
+          }
+        },
+        onLost: (name, lost) => void found.set(name, { lost }),
       },
     )
-    for (const row of some) {
-      const id = Buffer.from(row.snapshot, 'hex')
-      const record = found.get(id.toString('latin1'))
-      if (!Buffer.isBuffer(record)) {
-        yield { row, lost: record ?? fault('RECORD_DAMAGED') }
-        continue
-      }
-      try {
-        const { plain, clear } = openExpected(keys, KIND.snapshot, id, record)
-        yield { row, info: decodeSnapshot(plain), pages: parseSnapshotClear(Buffer.from(clear)).pages }
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error
-        yield { row, lost: error }
-      }
-    }
+    for (const row of some) yield { row, ...(found.get(Buffer.from(row.snapshot, 'hex').toString('latin1')) ?? { lost: fault('RECORD_DAMAGED') }) }
   }
 }
 

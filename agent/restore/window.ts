@@ -124,10 +124,10 @@ async function runActions(
   let failure: { error: unknown } | undefined
   let running = 0
   let wake = (): void => {}
-  const track = (outcome: Promise<Outcome>): void => {
+  const track = (outcome: Promise<Outcome>): Promise<void> => {
     running++
-    outcome
-      .then(absorb)
+    return outcome
+      .then(outcome => void absorb(outcome))
       .catch((error: unknown) => {
         failure ??= { error }
       })
@@ -137,7 +137,7 @@ async function runActions(
       })
   }
   for (const { slot, planned } of pages) {
-    if (planned.actions.some(action => action === ACTION.plain || action === ACTION.plainPrimary)) track(pool.run({ kind: 'plain', slot }))
+    if (planned.actions.some(action => action === ACTION.plain || action === ACTION.plainPrimary)) void track(pool.run({ kind: 'plain', slot }))
   }
   const places = new Map<string, number[]>()
   for (const { slot, planned } of pages) {
@@ -149,11 +149,11 @@ async function runActions(
       else places.set(name, [slot, block])
     }
   }
-  const give = (name: string, record: Buffer | undefined, lost: string): void => {
+  const give = (name: string, record: Buffer | undefined, lost: string): Promise<void> => {
     if (failure) throw failure.error
     if (signal?.aborted) throw signal.reason
     const request = { kind: 'block', id: name, record, lost, places: Uint32Array.from(places.get(name) ?? []) } as const
-    track(pool.run(request, record && isOwnBuffer(record) ? [record.buffer] : []))
+    return track(pool.run(request))
   }
   await context.fetcher.fetch(
     [...places.keys()],
@@ -163,8 +163,6 @@ async function runActions(
   while (running > 0) await new Promise<void>(resolve => (wake = resolve))
   if (failure) throw failure.error
 }
-
-const isOwnBuffer = (record: Buffer): record is Buffer<ArrayBuffer> => record.buffer instanceof ArrayBuffer && record.byteLength === record.buffer.byteLength
 
 /** Links; those that can't be links (their first name was not restored, or lies on another volume) come back as files of their own. */
 async function runLinks(round: Round, context: WindowContext): Promise<Round | undefined> {

@@ -3,7 +3,7 @@
 import { hashContent, startContentHash, startExtentsHash } from '#format/content-hash.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
 import type { Page } from '#format/page.ts'
-import { SMALL_FILE_BYTES } from '#protocol/limits.ts'
+import { BLOCK_BYTES_MAX, SMALL_FILE_BYTES } from '#protocol/limits.ts'
 import { ID_BYTES, KIND } from '#protocol/record.ts'
 import type { Breakage } from './assembly.ts'
 import { fault } from './errors.ts'
@@ -18,13 +18,14 @@ import { openTarget } from './target.ts'
 import { breakageOf, isFull } from './target-errors.ts'
 
 const READ_BACK_BYTES = 256 * 1024
-const RELEASE_BYTES_MIN = 64 * 1024
 
 export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>) {
   const target = setup.target === undefined ? undefined : openTarget(setup.target)
   const placing = target && createPlacing(target, setup.onConflict, setup.isResume)
   const standing = target && createStanding(target, keys)
   const pages = new Map<number, LoadedPage>()
+  /** For the content of the block that is being worked on. */
+  const room = Buffer.allocUnsafeSlow(BLOCK_BYTES_MAX)
   const pageAt = (slot: number): LoadedPage => {
     const loaded = pages.get(slot)
     if (!loaded) throw new RangeError(`page ${slot} was not sent`)
@@ -80,7 +81,7 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>) 
     const lost: Breakage = { code: 'RECORD_DAMAGED', reason: request.lost, isDamage: true }
     const why = request.record
       ? attempt(outcome, noPath, () => {
-          plain = openExpected(keys, KIND.block, Buffer.from(request.id, 'latin1'), bufferOf(request.record as Uint8Array)).plain
+          plain = openExpected(keys, KIND.block, Buffer.from(request.id, 'latin1'), bufferOf(request.record as Uint8Array), { room }).plain
         })
       : lost
     for (let at = 0; at < request.places.length; at += 2) {
@@ -90,8 +91,6 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>) 
       const end = loaded.blockStart[block + 1] as number
       for (let i = loaded.blockStart[block] as number; i < end; i++) onExtent(slot, loaded, loaded.extentsByBlock[i] as number, plain, why, outcome)
     }
-    release(plain)
-    release(request.record)
   }
 
   const onExtent = (slot: number, loaded: LoadedPage, extent: number, plain: Buffer | undefined, why: Breakage | undefined, outcome: Outcome): void => {
@@ -279,10 +278,3 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>) 
 }
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
-/** Gives memory back at once: the collector would let many megabytes of it wait. */
-function release(bytes: Uint8Array | undefined): void {
-  if (!bytes || bytes.byteLength < RELEASE_BYTES_MIN || !(bytes.buffer instanceof ArrayBuffer) || bytes.buffer.detached) return
-  // Never one of the shared buffers that Node cuts small ones from.
-  if (bytes.buffer.byteLength <= bytes.byteLength + bytes.byteLength / 2) bytes.buffer.transfer(0)
-}

@@ -17,7 +17,7 @@ export type WorkerPool = {
   /** To both threads, ahead of all later requests. */
   broadcast(request: Request): void
   /** To the worker if it would begin soon, else this thread does it at once. */
-  run(request: Request, transfer?: ArrayBuffer[]): Promise<Outcome>
+  run(request: Request): Promise<Outcome>
   /** To the worker in any case: for what takes long. */
   runAside(request: Request): Promise<Outcome>
   close(): Promise<void>
@@ -51,14 +51,14 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
     if (!isClosing) fail(fault('RESTORE_WORKER_FAILED', { found: `exit ${code}` }))
   })
 
-  const runAside = (request: Request, transfer: ArrayBuffer[] = []): Promise<Outcome> =>
+  const runAside = (request: Request): Promise<Outcome> =>
     new Promise((resolve, reject) => {
       if (failure !== undefined) {
         reject(failure)
         return
       }
       calls.set(++lastCall, { resolve, reject })
-      worker.postMessage({ call: lastCall, request } satisfies ToWorker, transfer)
+      worker.postMessage({ call: lastCall, request } satisfies ToWorker)
     })
   const runHere = (request: Request): Outcome => {
     try {
@@ -73,8 +73,8 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
       worker.postMessage({ call: 0, request } satisfies ToWorker)
       here.do(request)
     },
-    run: async (request, transfer = []) => {
-      if (calls.size < QUEUE_MAX || failure !== undefined) return runAside(request, transfer)
+    run: async request => {
+      if (calls.size < QUEUE_MAX || failure !== undefined) return runAside(request)
       return runHere(request)
     },
     runAside,

@@ -3,10 +3,9 @@
 import type { IncomingMessage } from 'node:http'
 import { splitIds } from '#protocol/clear-part.ts'
 import { fault } from './errors.ts'
+import type { OnRecord, RecordMemory } from './record-memory.ts'
 import { readRecords } from './record-stream.ts'
 import { faultOfConnection, sendRepeatedly } from './request.ts'
-
-export type OnRecord = (record: Buffer) => Promise<void> | void
 
 /** Where the id lies in a record. */
 const ID_OFFSET = 20
@@ -16,7 +15,13 @@ const ID_END = 52
  * @param ask  asks for joined ids
  * @throws ANSWER_INVALID  something else came than was asked for; whatever `ask` and `onRecord` throw
  */
-export async function readEach(ids: Buffer, ask: (ids: Buffer) => Promise<IncomingMessage>, onRecord: OnRecord, signal?: AbortSignal): Promise<void> {
+export async function readEach(
+  ids: Buffer,
+  ask: (ids: Buffer) => Promise<IncomingMessage>,
+  memory: RecordMemory,
+  onRecord: OnRecord,
+  signal?: AbortSignal,
+): Promise<void> {
   const open = new Map(splitIds(ids).map(id => [id.toString('latin1'), id]))
   let count = open.size
   const hasMoved = (): boolean => {
@@ -45,7 +50,7 @@ export async function readEach(ids: Buffer, ask: (ids: Buffer) => Promise<Incomi
       }
     }
     try {
-      await readRecords(answer, guarded)
+      await readRecords(answer, memory, guarded)
     } catch (error) {
       answer.destroy()
       // What the caller throws is not for us to try again.

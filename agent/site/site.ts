@@ -14,6 +14,7 @@ import { fault } from './errors.ts'
 import { type Identity, parseIdentity } from './identity.ts'
 import type { Request } from './open-request.ts'
 import { readEach } from './read.ts'
+import { createRecordMemory, type OnRecord } from './record-memory.ts'
 import { readAll, send, sendForJson, sendRepeatedly } from './request.ts'
 
 /** A ticket is renewed so long before it ends. */
@@ -42,8 +43,8 @@ export type Site = {
   /** Durable on the storage node when it resolves. The records are not copied. */
   upload(session: string, records: readonly Buffer[]): Promise<Stored>
   commit(session: string, record: Buffer): Promise<Committed>
-  /** Hands over each record of the joined ids once, in the order of the storage node's disk; waits while `onRecord` is pending. */
-  read(ids: Buffer, onRecord: (record: Buffer) => Promise<void> | void): Promise<void>
+  /** Hands over each record of the joined ids once, in the order of the storage node's disk; several may be in hand at once. */
+  read(ids: Buffer, onRecord: OnRecord): Promise<void>
   close(): void
 }
 
@@ -62,6 +63,7 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
   // Made once: the key is in OpenSSL's memory only from here on, and in no name of a connection.
   const secureContext = createSecureContext({ minVersion: 'TLSv1.3', ca: identity.ca, cert: identity.certificate, key })
   key.fill(0)
+  const memory = createRecordMemory()
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS_MAX, secureContext })
   let ticket: { text: string; until_ms: number } | undefined
   let fetching: Promise<string> | undefined
@@ -171,7 +173,7 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
       }
     },
     read: (ids, onRecord) =>
-      readEach(ids, some => atStorage(STORAGE_PATHS.read, { method: 'POST', pieces: [some], headers: { accept: BYTES_TYPE } }, send), onRecord, signal),
+      readEach(ids, some => atStorage(STORAGE_PATHS.read, { method: 'POST', pieces: [some], headers: { accept: BYTES_TYPE } }, send), memory, onRecord, signal),
     close: () => agent.destroy(),
   }
   return site

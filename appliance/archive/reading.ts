@@ -145,12 +145,13 @@ async function recordsIn(
 /**
  * Reads the whole record at a location and checks its digest.
  *
- * @param id  the id that it must have, if given
+ * @param id    the id that it must have, if given
+ * @param into  memory of the record's length for its bytes; new if left out
  * @throws RECORD_INVALID, RECORD_CUT, RECORD_ALTERED  it is damaged; RECORD_UNKNOWN  another record is there
  */
-export async function readRecordAt(reading: ArchiveReading, location: Location, id?: Buffer): Promise<Buffer> {
+export async function readRecordAt(reading: ArchiveReading, location: Location, id?: Buffer, into?: Buffer): Promise<Buffer> {
   return withFile(reading.open_files, join(reading.dir, segmentName(location.segment)), async file => {
-    const bytes = Buffer.allocUnsafeSlow(location.length)
+    const bytes = into ?? Buffer.allocUnsafeSlow(location.length)
     const read_bytes = await file.read(bytes, location.offset)
     const record = parseRecord(bytes.subarray(0, read_bytes))
     if (id && !record.header.id.equals(id.subarray(0, ID_BYTES)))
