@@ -1,7 +1,7 @@
 // Reads files into slots and cuts them into blocks. Small files run together into a pack in the order in which they
 // come; a pack ends where the content hash of a file says so (in proportion to the file's size, about every
 // PACK_BYTES_AIM), so that the same files make the same blocks again, and a small file is never cut in two.
-// Large files are cut alone, by content (FastCDC). A file is compared with its state before it was read; one that
+// Large files are cut alone, by content (#format/chunker.ts). A file is compared with its state before it was read; one that
 // changed meanwhile is read again, and if it goes on changing it is stored as last read, and reported.
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { type FileStats, statsOfFile } from '#filesystem/file-stats.ts'

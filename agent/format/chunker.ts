@@ -1,4 +1,4 @@
-// Content-defined cutting of file data into blocks of 256 KiB to 4 MiB, 1 MiB mostly: FastCDC with normalized sizes,
+// Content-defined cutting of file data into blocks of 256 KiB to 4 MiB, 768 KiB on average: a gear hash (as in FastCDC)
 // over a table that is derived from K_chunk, so that cuts say nothing to who has not the key.
 // The work is done by chunker.wasm (chunker.as.ts, built by scripts/build-chunker.ts): files are read straight into its
 // memory. Invariants: the memory never grows, so views into it stay valid; a cut depends only on the bytes before it,
@@ -9,7 +9,6 @@ import { join } from 'node:path'
 import sodium from 'sodium-native'
 
 export const CHUNK_BYTES_MIN = 256 * 1024
-export const CHUNK_BYTES_NORMAL = 1024 * 1024
 /** Is BLOCK_BYTES_MAX: a chunk becomes a block. */
 export const CHUNK_BYTES_MAX = 4 * 1024 * 1024
 export const CHUNKER_BYTES_DEFAULT = 8 * 1024 * 1024

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_BYTES_NORMAL, createChunker, writeGearTable } from '#format/chunker.ts'
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, createChunker, writeGearTable } from '#format/chunker.ts'
 import { BLOCK_BYTES_MAX } from '#protocol/limits.ts'
 import { buildWasmModules, WASM_MODULES } from '../../../scripts/build-chunker.ts'
 import { check, SEED, seededBytes } from './seed.ts'
@@ -43,7 +43,7 @@ function plainCut(data: Buffer, start: number, gear: BigUint64Array): number {
   for (let length = CHUNK_BYTES_MIN + 1; length <= Math.min(available, CHUNK_BYTES_MAX); length++) {
     let hash = 0n
     for (let at = start + length - 64; at < start + length; at++) hash = BigInt.asUintN(64, (hash << 1n) + (gear[data[at] ?? 0] ?? 0n))
-    if (hash < (length <= CHUNK_BYTES_NORMAL ? 1n << 42n : 1n << 46n)) return length
+    if (hash < 1n << 45n) return length
   }
   return Math.min(available, CHUNK_BYTES_MAX)
 }
@@ -103,6 +103,17 @@ test('bytes put in at the front change only the first blocks', t => {
   const longer = Buffer.concat([Buffer.from('a few more'), data])
   const after = ends(cutsOf(longer, [longer.length], 16_777_216), longer.length)
   t.true([...after].filter(end => !before.has(end)).length <= 4)
+})
+
+test('content that repeats is cut alike after a few blocks, whatever its period', t => {
+  for (const period_bytes of [300_000, 1_048_576, 1_500_000]) {
+    const unit = seededBytes(period_bytes, SEED)
+    const cuts = cutsOf(Buffer.concat(Array.from({ length: 24_000_000 / period_bytes }, () => unit)), [4_000_000], 8_388_608)
+    let start = 0
+    const begins = cuts.map(length => ((start += length) - length) % period_bytes)
+    const late = begins.slice(begins.length / 2, -1)
+    t.true(new Set(late).size <= late.length / 2, `${period_bytes}: ${late.join(' ')}`)
+  }
 })
 
 test('bytes without any variety are cut at the largest size, and little data is one chunk', t => {
