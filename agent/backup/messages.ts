@@ -39,6 +39,7 @@ export type FromReader =
   | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
   | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }
   | { readonly kind: 'read'; readonly call: number; readonly batch: Batch }
+  /** In shared memory, until it is acknowledged. */
   | { readonly kind: 'record'; readonly ordinal: number; readonly bytes: Uint8Array }
   | { readonly kind: 'flush' }
   | { readonly kind: 'commit'; readonly call: number; readonly bytes: Uint8Array }

@@ -15,7 +15,7 @@ if (!port) throw new Error('reader.ts runs as a worker thread only')
 const calls = new Map<number, (bytes: Uint8Array) => void>()
 let lastCall = 0
 let onAcknowledged: (ordinals: readonly number[]) => void = () => {}
-const post = (message: FromReader, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
+const post = (message: FromReader): void => port.postMessage(message)
 type Call = { kind: 'ask'; ids: Uint8Array } | { kind: 'fetch'; id: Uint8Array } | { kind: 'commit'; bytes: Uint8Array } | { kind: 'read'; batch: Batch }
 const call = (message: Call): Promise<Buffer> =>
   new Promise(resolve => {
@@ -51,7 +51,7 @@ try {
     commit: async bytes => {
       await call({ kind: 'commit', bytes })
     },
-    send: (ordinal, record) => post({ kind: 'record', ordinal, bytes: record }, [record.buffer as ArrayBuffer]),
+    send: (ordinal, record) => post({ kind: 'record', ordinal, bytes: record }),
     flush: () => post({ kind: 'flush' }),
     progress: (counts, path) => post({ kind: 'progress', counts, path }),
     unreadable: item => post({ kind: 'unreadable', item }),

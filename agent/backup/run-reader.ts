@@ -17,6 +17,7 @@ import { encodeSnapshot } from '#format/snapshot.ts'
 import { encodeSnapshotClear, parseSnapshotClear } from '#protocol/clear-part.ts'
 import { Fault } from '#protocol/fault.ts'
 import { KIND, parseRecord } from '#protocol/record.ts'
+import { createRecordMemory } from '#site/record-memory.ts'
 import type { Cache } from './cache.ts'
 import { createContent, type ReadContent } from './content.ts'
 import { createHardLinks } from './hard-links.ts'
@@ -85,6 +86,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     keys,
     packer,
     link,
+    memory: createRecordMemory(),
     isAskNeeded: !work.isArchiveEmpty,
     isKnown: id => !work.isDistrustful && knownPages.has(id.toString('latin1')),
     onDurable(through) {

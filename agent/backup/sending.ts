@@ -1,10 +1,12 @@
 // The way of a block from its plain bytes to the storage node: known already? → compress → seal → send → acknowledged.
-// Every step is bounded: the plain bytes by the slots they lie in, the sealed bytes by UNACKNOWLEDGED_BYTES_MAX.
+// Every step is bounded: the plain bytes by the slots they lie in, the sealed bytes by the record memory, which has them until
+// they are acknowledged.
 // Invariants: an id is sent once at most; `acknowledged` means durable on the storage node.
 import type { ArchiveKeys } from '#format/keys.ts'
 import type { Packer } from '#format/pack.ts'
-import { recordId, sealRecord } from '#format/seal.ts'
+import { recordId, sealedRecordBytes, sealRecord } from '#format/seal.ts'
 import { ID_BYTES, type Kind } from '#protocol/record.ts'
+import type { RecordMemory } from '#site/record-memory.ts'
 
 /** Sealed bytes that were not acknowledged yet; above it the reader waits. */
 export const UNACKNOWLEDGED_BYTES_MAX = 8 * 1024 * 1024
@@ -14,7 +16,7 @@ const SENT_IDS_MAX = 32_768
 export type Link = {
   /** Which of these ids (joined) are missing: a bitmap. */
   ask(ids: Buffer): Promise<Uint8Array>
-  /** Hands a sealed record over; `acknowledged(ordinal)` follows once it is durable. */
+  /** Hands a sealed record over; its memory is used again after `acknowledged(ordinal)`, which follows once it is durable. */
   send(ordinal: number, record: Buffer): void
   /** Nothing more is sent until what was is durable. */
   flush(): void
@@ -24,6 +26,7 @@ export type SendingOptions = {
   readonly keys: ArchiveKeys
   readonly packer: Packer
   readonly link: Link
+  readonly memory: RecordMemory
   /** False while nothing is stored in the archive: then there is nothing to ask about. */
   readonly isAskNeeded: boolean
   /** Whether the newest snapshot's page ids, and so on, need not be sent again. */
@@ -43,13 +46,13 @@ type Waiting = {
 }
 
 export function createSending(options: SendingOptions) {
-  const { keys, packer, link } = options
+  const { keys, packer, link, memory } = options
   const sent = new Set<string>()
   let isAskNeeded = options.isAskNeeded
   let ordinals = 0
   let through = 0
   const done = new Set<number>()
-  const unacknowledged = new Map<number, number>()
+  const unacknowledged = new Map<number, Buffer>()
   let unacknowledged_bytes = 0
   let asking: Waiting[] = []
   let isAsking = false
@@ -74,10 +77,14 @@ export function createSending(options: SendingOptions) {
     wakeAll()
   }
   const sealAndSend = async (item: Waiting): Promise<void> => {
-    const record = await packer.pack(item.plain, packed => sealRecord(keys, keys.archive, keys.newestEpoch, item.kind, item.id, item.clear, packed))
+    const { plain, kind, id, clear } = item
+    const record = await packer.pack(plain, async packed => {
+      const piece = await memory.take(sealedRecordBytes(clear, packed))
+      return sealRecord(keys, keys.archive, keys.newestEpoch, kind, id, clear, packed, piece)
+    })
     item.release()
     item.keep?.(record)
-    unacknowledged.set(item.ordinal, record.length)
+    unacknowledged.set(item.ordinal, record)
     unacknowledged_bytes += record.length
     counts.sealed_bytes += record.length
     counts.new_blocks++
@@ -138,8 +145,11 @@ export function createSending(options: SendingOptions) {
     /** These records are durable on the storage node. */
     acknowledged(list: readonly number[]): void {
       for (const ordinal of list) {
-        unacknowledged_bytes -= unacknowledged.get(ordinal) ?? 0
+        const record = unacknowledged.get(ordinal)
+        if (!record) continue
         unacknowledged.delete(ordinal)
+        unacknowledged_bytes -= record.length
+        memory.give(record)
         finish(ordinal)
       }
     },

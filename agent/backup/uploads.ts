@@ -1,8 +1,6 @@
 // Sealed records on their way: gathered into requests of about UPLOAD_BYTES, a few of them under way at once.
 // How many records wait here is bounded by the reader thread (sending.ts), which stops at its unacknowledged bytes.
 
-import { discard } from '#format/discard.ts'
-
 /** A request is sent when it has so many bytes: each costs both sides some milliseconds, however long it is. */
 const UPLOAD_BYTES = 4 * 1024 * 1024
 /** While nothing is under way, what waits goes out after this. */
@@ -54,7 +52,6 @@ export function createUploads(
           underWay--
           uploads.sent_bytes += batch_bytes
           onDurable(batch.map(({ ordinal }) => ordinal))
-          for (const { record } of batch) discard(record)
           pump(false)
         },
         (error: unknown) => {

@@ -33,9 +33,9 @@ export type Packer = {
   /**
    * Compresses; stored if that is not shorter. `plaintext` must stay unchanged until it resolves.
    *
-   * @param use  gets the outcome; its body is gone when this returns
+   * @param use  gets the outcome; its body is gone when this returns, or its promise resolves
    */
-  pack<Result>(plaintext: Uint8Array, use: (packed: Packed) => Result): Promise<Result>
+  pack<Result>(plaintext: Uint8Array, use: (packed: Packed) => Result | Promise<Result>): Promise<Result>
   /** Gives the compressors' memory back, that of those at work when they are done. Nothing may be packed any more. */
   close(): void
 }
@@ -70,7 +70,7 @@ export function createPacker(level: number = ZSTD_LEVEL_DEFAULT, atOnce: number 
       // Begins at once if one is idle: what follows here may block its thread for a while.
       const press = idle.pop() ?? (await new Promise<Press>(resolve => waiting.push(resolve)))
       try {
-        return use(await compress(press, plaintext))
+        return await use(await compress(press, plaintext))
       } finally {
         giveBack(press)
       }

@@ -30,21 +30,34 @@ export function recordId(keys: ArchiveKeys, kind: Kind, plaintext: Uint8Array): 
     .digest()
 }
 
+/** How long the record of a packed plaintext will be, in bytes. */
+export const sealedRecordBytes = (clear: Uint8Array, packed: Packed): number =>
+  RECORD_HEADER_BYTES + clear.length + NONCE_BYTES + packedBytes(packed) + TAG_BYTES
+
 /**
- * Seals a packed plaintext into one whole record, in one buffer of its own, ready to be sent.
+ * Seals a packed plaintext into one whole record, ready to be sent.
  *
  * @param archive  of the keys; named again so that a mix-up cannot go unseen
  * @param epoch    of the key to seal under, normally keys.newestEpoch
  * @param id       recordId() of the plaintext
  * @param clear    the clear part, at most CLEAR_BYTES_MAX
+ * @param record   memory for it, sealedRecordBytes() long; new if left out
  * @throws KEY_EPOCH_UNKNOWN
  */
-export function sealRecord(keys: ArchiveKeys, archive: ArchiveId, epoch: number, kind: Kind, id: Buffer, clear: Uint8Array, packed: Packed): Buffer {
+export function sealRecord(
+  keys: ArchiveKeys,
+  archive: ArchiveId,
+  epoch: number,
+  kind: Kind,
+  id: Buffer,
+  clear: Uint8Array,
+  packed: Packed,
+  record: Buffer = Buffer.allocUnsafeSlow(sealedRecordBytes(clear, packed)),
+): Buffer {
   assert(keys.archive === archive, 'keys of another archive')
   assert(packed.plain_bytes <= plainBytesMax(kind) && clear.length <= CLEAR_BYTES_MAX, 'a part over its limit')
   const sealed_bytes = NONCE_BYTES + packedBytes(packed) + TAG_BYTES
   assert(sealed_bytes <= SEALED_BYTES_MAX, 'the sealed part is over its limit')
-  const record = Buffer.allocUnsafeSlow(RECORD_HEADER_BYTES + clear.length + sealed_bytes)
   record.set(clear, RECORD_HEADER_BYTES)
   const nonceAt = RECORD_HEADER_BYTES + clear.length
   const nonce = record.subarray(nonceAt, nonceAt + NONCE_BYTES)

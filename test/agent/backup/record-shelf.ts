@@ -85,7 +85,7 @@ export function createShelf(): Shelf {
           const id = parseRecord(record).header.id.toString('hex')
           if (records.has(id)) stop(new Error(`sent twice: ${id}`))
           if (shelf.sent >= shelf.stopAfter) return stop(new Error('stopped'))
-          records.set(id, record)
+          records.set(id, Buffer.from(record))
           shelf.sent++
           setImmediate(() => acknowledge([ordinal]))
         },
