@@ -1,15 +1,13 @@
-// A backup as the main thread sees it: opens the session, starts the reader thread, carries its records to the storage
-// node with a few uploads at once, and commits. Holds no key.
+// A backup as the main thread sees it: opens the session, has the reader thread do the work, and commits. Holds no key.
 import { hostname } from 'node:os'
-import { Worker } from 'node:worker_threads'
-import { Fault, isFault } from '#protocol/fault.ts'
-import { parseRecord } from '#protocol/record.ts'
+import type { Device } from '#protocol/authority-api.ts'
+import { isFault } from '#protocol/fault.ts'
+import type { Session } from '#protocol/storage-api.ts'
 import type { Site } from '#site/site.ts'
 import { fault } from './errors.ts'
-import type { BackupCounts, BackupWork, FromReader, ToReader } from './messages.ts'
-import { readBatch } from './read-batch.ts'
+import type { BackupCounts } from './messages.ts'
+import { type ReaderThread, startReaderThread } from './reader-thread.ts'
 import type { Unreadable } from './unreadable.ts'
-import { createUploads } from './uploads.ts'
 
 export type BackupOptions = {
   readonly home: string
@@ -36,141 +34,72 @@ export type BackupResult = {
   readonly elapsed_ms: number
 }
 
-const NOTHING = new Uint8Array()
-const READER_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4, stackSizeMb: 2 }
-
 /**
  * Backs up once and commits a snapshot, durable on the storage node when this resolves.
  *
+ * @param reader  started a little earlier, so that it has loaded by now; it ends with the backup
  * @throws SESSION_BUSY, ARCHIVE_ROLLED_BACK, UNREACHABLE, and whatever else the site answers; what was sent stays and is not sent again
  */
-export async function backUp(site: Site, options: BackupOptions): Promise<BackupResult> {
+export async function backUp(site: Site, reader: ReaderThread, options: BackupOptions): Promise<BackupResult> {
   const start_ms = performance.now()
   try {
-    return await backUpOnce(site, options, false, start_ms)
+    return await backUpOnce(site, reader, options, false, start_ms)
   } catch (error) {
     // The storage node lacks something that it once had: every file is read again, and what is missing is sent.
     if (!isFault(error, 'SNAPSHOT_INCOMPLETE')) throw error
-    return backUpOnce(site, options, true, start_ms).catch((again: unknown) => {
+    return backUpOnce(site, startReaderThread(), options, true, start_ms).catch((again: unknown) => {
       throw isFault(again, 'SNAPSHOT_INCOMPLETE') ? fault('BACKUP_UNFINISHED', { cause: again }) : again
     })
   }
 }
 
-async function backUpOnce(site: Site, options: BackupOptions, isDistrustful: boolean, start_ms: number): Promise<BackupResult> {
-  const [session, device] = await Promise.all([site.openSession(), site.device()])
+async function backUpOnce(site: Site, reader: ReaderThread, options: BackupOptions, isDistrustful: boolean, start_ms: number): Promise<BackupResult> {
   try {
-    const { head } = session
-    if (device.head && (head === null || head.sequence < device.head.sequence)) {
-      throw fault('ARCHIVE_ROLLED_BACK', { expected: `snapshot ${device.head.sequence} or later`, found: head === null ? 'none' : `snapshot ${head.sequence}` })
-    }
-    const work: BackupWork = {
-      home: options.home,
-      archive: site.archive,
-      paths: options.paths,
-      excludes: options.excludes,
-      oneFileSystem: options.oneFileSystem,
-      hostname: hostname(),
-      agentVersion: options.agentVersion,
-      compressionLevel: options.compressionLevel,
-      isDryRun: options.isDryRun,
-      head,
-      isArchiveEmpty: session.records === 0,
-      isDistrustful,
-    }
-    const unreadable: Unreadable[] = []
-    const { done, sent_bytes } = await runReaderThread(site, session.session, work, options, item => {
-      unreadable.push(item)
-      options.onUnreadable(item)
-    })
-    if (!options.isDryRun) await site.putHead({ snapshot: done.snapshot, sequence: done.sequence })
-    return {
-      snapshot: options.isDryRun ? undefined : done.snapshot,
-      sequence: done.sequence,
-      counts: done.counts,
-      sent_bytes,
-      unreadable,
-      elapsed_ms: Math.round(performance.now() - start_ms),
+    reader.scan(options)
+    const [session, device] = await Promise.all([site.openSession(), site.device()])
+    try {
+      return await backUpInSession(site, reader, options, isDistrustful, session, device, start_ms)
+    } finally {
+      await site.closeSession(session.session).catch(() => {})
     }
   } finally {
-    await site.closeSession(session.session).catch(() => {})
+    await reader.end()
   }
 }
 
-type Done = Extract<FromReader, { kind: 'done' }>
-
-function runReaderThread(
+async function backUpInSession(
   site: Site,
-  session: string,
-  work: BackupWork,
+  reader: ReaderThread,
   options: BackupOptions,
-  onUnreadable: (item: Unreadable) => void,
-): Promise<{ done: Done; sent_bytes: number }> {
-  return new Promise((resolve, reject) => {
-    const reader = new Worker(new URL('./reader.ts', import.meta.url), { workerData: work, resourceLimits: READER_LIMITS })
-    let done: Done | undefined
-    let failure: unknown
-    const tell = (message: ToReader): void => reader.postMessage(message)
-    const started = Promise.withResolvers<void>()
-    const fail = (error: unknown): void => {
-      failure ??= error
-      started.promise.then(() => reader.terminate()).catch(() => {})
-    }
-    const uploads = createUploads(
-      records => site.upload(session, records),
-      ordinals => tell({ kind: 'acknowledged', ordinals }),
-      fail,
-    )
-    const answer = (call: number, bytes: Promise<Uint8Array>): void => {
-      bytes.then(found => tell({ kind: 'answer', call, bytes: found })).catch(fail)
-    }
-    const onAbort = (): void => fail(options.signal.reason)
-    options.signal.addEventListener('abort', onAbort)
-    reader.on('message', (message: FromReader) => {
-      if (message.kind === 'record') uploads.add(message.ordinal, bufferOf(message.bytes))
-      else if (message.kind === 'flush') uploads.flush()
-      else if (message.kind === 'ask') answer(message.call, site.missing(session, bufferOf(message.ids)))
-      else if (message.kind === 'fetch') answer(message.call, fetchRecord(site, bufferOf(message.id)))
-      else if (message.kind === 'read') {
-        readBatch(message.batch)
-        tell({ kind: 'answer', call: message.call, bytes: NOTHING })
-      } else if (message.kind === 'commit')
-        answer(
-          message.call,
-          site.commit(session, bufferOf(message.bytes)).then(() => NOTHING),
-        )
-      else if (message.kind === 'started') started.resolve()
-      else if (message.kind === 'progress') options.onProgress(message.counts, message.path)
-      else if (message.kind === 'unreadable') onUnreadable(message.item)
-      else done = message
-    })
-    reader.on('error', fail)
-    reader.on('exit', () => {
-      options.signal.removeEventListener('abort', onAbort)
-      if (done && failure === undefined) resolve({ done, sent_bytes: uploads.sent_bytes })
-      else reject(faultOf(failure))
-    })
-  })
-}
-
-/** One record, or nothing if it is not stored or does not arrive whole. */
-async function fetchRecord(site: Site, id: Buffer): Promise<Uint8Array> {
-  let found: Uint8Array = NOTHING
-  try {
-    await site.read(id, record => {
-      found = Uint8Array.from(parseRecord(record).bytes)
-    })
-  } catch (error) {
-    if (!isFault(error, 'RECORD_UNKNOWN', 'RECORD_ALTERED', 'ARCHIVE_DAMAGED')) throw error
+  isDistrustful: boolean,
+  { session, head, records }: Session,
+  device: Device,
+  start_ms: number,
+): Promise<BackupResult> {
+  if (device.head && (head === null || head.sequence < device.head.sequence)) {
+    throw fault('ARCHIVE_ROLLED_BACK', { expected: `snapshot ${device.head.sequence} or later`, found: head === null ? 'none' : `snapshot ${head.sequence}` })
   }
-  return found
-}
-
-const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
-/** A fault loses its class on its way out of a thread: it is made one again. */
-function faultOf(error: unknown): unknown {
-  if (error instanceof Error && !(error instanceof Fault) && 'code' in error && 'exit' in error && 'next' in error)
-    return Object.setPrototypeOf(error, Fault.prototype)
-  return error ?? new Error('the reader thread ended early')
+  const { home, paths, agentVersion, compressionLevel, isDryRun } = options
+  const { archive } = site
+  const isArchiveEmpty = records === 0
+  const unreadable: Unreadable[] = []
+  const { done, sent_bytes } = await reader.run(site, {
+    work: { home, archive, paths, hostname: hostname(), agentVersion, compressionLevel, isDryRun, head, isArchiveEmpty, isDistrustful },
+    session,
+    signal: options.signal,
+    onProgress: options.onProgress,
+    onUnreadable: item => {
+      unreadable.push(item)
+      options.onUnreadable(item)
+    },
+  })
+  if (!isDryRun) await site.putHead({ snapshot: done.snapshot, sequence: done.sequence })
+  return {
+    snapshot: isDryRun ? undefined : done.snapshot,
+    sequence: done.sequence,
+    counts: done.counts,
+    sent_bytes,
+    unreadable,
+    elapsed_ms: Math.round(performance.now() - start_ms),
+  }
 }

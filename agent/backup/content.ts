@@ -4,7 +4,8 @@
 // Large files are cut alone, by content (#format/chunker.ts). A file is compared with its state before it was read; one that
 // changed meanwhile is read again, and if it goes on changing it is stored as last read, and reported.
 import { closeSync, constants, openSync, readSync } from 'node:fs'
-import { type FileStats, statsOfFile } from '#filesystem/file-stats.ts'
+import type { FileStats } from '#filesystem/file-stats.ts'
+import { statsOfFile } from '#filesystem/libc.ts'
 import { systemPath } from '#filesystem/system-path.ts'
 import { createChunker } from '#format/chunker.ts'
 import { hashContent, startExtentsHash } from '#format/content-hash.ts'

@@ -1,15 +1,13 @@
 // What the backup's two threads say to one another. The reader thread has the key, and does all that needs it; the main
-// thread has the connection, and reads small files ahead. Of what is made with the key only sealed records, opaque ids and
-// counts cross between them.
-import type { Batch } from './read-batch.ts'
+// thread has the connection, and scans. Of what is made with the key only sealed records, opaque ids and counts cross
+// between them.
+import type { ScannedMessage } from './scanning.ts'
 import type { Unreadable } from './unreadable.ts'
 
 export type BackupWork = {
   readonly home: string
   readonly archive: string
   readonly paths: readonly string[]
-  readonly excludes: readonly string[]
-  readonly oneFileSystem: boolean
   readonly hostname: string
   readonly agentVersion: string
   readonly compressionLevel: number
@@ -38,7 +36,8 @@ export type FromReader =
   | { readonly kind: 'started' }
   | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
   | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }
-  | { readonly kind: 'read'; readonly call: number; readonly batch: Batch }
+  /** Done with a group of scanned entries. */
+  | { readonly kind: 'taken'; readonly group: number; readonly isContentWanted: boolean }
   /** In shared memory, until it is acknowledged. */
   | { readonly kind: 'record'; readonly ordinal: number; readonly bytes: Uint8Array }
   | { readonly kind: 'flush' }
@@ -48,5 +47,7 @@ export type FromReader =
   | { readonly kind: 'done'; readonly counts: BackupCounts; readonly snapshot: string; readonly sequence: number }
 
 export type ToReader =
+  | { readonly kind: 'begin'; readonly work: BackupWork }
+  | ({ readonly kind: 'scanned' } & ScannedMessage)
   | { readonly kind: 'answer'; readonly call: number; readonly bytes: Uint8Array }
   | { readonly kind: 'acknowledged'; readonly ordinals: readonly number[] }

@@ -4,7 +4,16 @@
 import type { Page } from '#format/page.ts'
 import { comparePaths } from '#format/path-order.ts'
 
-export type PreviousPage = { readonly id: Buffer; readonly page: Page }
+export type PreviousPage = {
+  readonly id: Buffer
+  readonly page: Page
+  /** Columns of 64 bits in words of 32, the low half first: to be compared without making numbers of them. */
+  readonly mtime: Uint32Array
+  readonly ctime: Uint32Array
+  readonly ino: Uint32Array
+}
+
+const inWords = ({ buffer, byteOffset, length }: BigInt64Array | BigUint64Array): Uint32Array => new Uint32Array(buffer, byteOffset, length * 2)
 
 export type PageList = {
   /** Ids of pages in path order, as views of 32 bytes. */
@@ -41,7 +50,7 @@ export function createPrevious(lists: readonly PageList[], load: LoadPage) {
         }
         const page = await load(id)
         if (!page || page.count === 0) continue
-        cursor.current = { id, page }
+        cursor.current = { id, page, mtime: inWords(page.mtime_ns), ctime: inWords(page.ctime_ns), ino: inWords(page.ino) }
         cursor.index = 0
         if (from.after === undefined) return
         while (cursor.current && comparePaths(cursor.path(), from.after) <= 0) if (!cursor.step()) cursor.current = undefined
@@ -54,6 +63,7 @@ export function createPrevious(lists: readonly PageList[], load: LoadPage) {
     },
     depth: (): number => cursor.current?.page.depth[cursor.index] ?? 0,
     name: (): string => cursor.current?.page.name(cursor.index) ?? '',
+    isNamed: (bytes: Uint8Array, from: number, to: number): boolean => cursor.current?.page.isNamed(cursor.index, bytes, from, to) ?? false,
     path: (): string => cursor.current?.page.path(cursor.index) ?? '',
   }
   return cursor

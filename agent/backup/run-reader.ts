@@ -1,31 +1,30 @@
 // One backup, from the first directory to the committed snapshot: the scan joined with the last snapshot.
 
 import { type Attributes, readAttributes } from '#filesystem/attributes.ts'
-import { createExclude } from '#filesystem/exclude.ts'
-import type { FileStats } from '#filesystem/file-stats.ts'
+import { FACT, type FileStats } from '#filesystem/file-stats.ts'
 import { readHoles } from '#filesystem/libc.ts'
 import { groupNames, userNames } from '#filesystem/names.ts'
-import { createScan, type Scanned } from '#filesystem/scan.ts'
+import { contentOf, depthOf, entryWord, FLAG, flagsOf, nameBytes, nameOf, nameStart, type ScanGroup, statsOf } from '#filesystem/scan-group.ts'
 import { bytePath } from '#filesystem/system-path.ts'
 import { createEndsPage } from '#format/cut.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
 import { createPacker, type Packer } from '#format/pack.ts'
-import { createPageBuilder, decodePage, type NewEntry, type Page } from '#format/page.ts'
+import { createPageBuilder, type NewEntry, TYPE, TYPE_MASK } from '#format/page.ts'
 import { comparePaths } from '#format/path-order.ts'
-import { openRecord, recordId, sealRecord } from '#format/seal.ts'
+import { recordId, sealRecord } from '#format/seal.ts'
 import { encodeSnapshot } from '#format/snapshot.ts'
-import { encodeSnapshotClear, parseSnapshotClear } from '#protocol/clear-part.ts'
+import { encodeSnapshotClear } from '#protocol/clear-part.ts'
 import { Fault } from '#protocol/fault.ts'
-import { KIND, parseRecord } from '#protocol/record.ts'
+import { KIND } from '#protocol/record.ts'
 import { createRecordMemory } from '#site/record-memory.ts'
+import { openBase } from './base.ts'
 import type { Cache } from './cache.ts'
 import { createContent, type ReadContent } from './content.ts'
 import { createHardLinks } from './hard-links.ts'
 import type { BackupCounts, BackupWork } from './messages.ts'
 import { createPaging } from './paging.ts'
-import { createPrevious, type PageList, type PreviousCursor } from './previous.ts'
-import { createReadAhead, type Prepared } from './read-ahead.ts'
-import type { Batch } from './read-batch.ts'
+import { createPrevious, type PreviousCursor } from './previous.ts'
+import type { ScannedMessage } from './scanning.ts'
 import { createSending } from './sending.ts'
 import { UNREADABLE_MAX, type Unreadable } from './unreadable.ts'
 
@@ -34,8 +33,12 @@ export type ReaderLink = {
   /** A record by its id, or nothing if it can't be had. */
   fetch(id: Buffer): Promise<Buffer>
   commit(record: Buffer): Promise<void>
-  /** Reads small files into memory that is shared (read-batch.ts). */
-  read(batch: Batch): Promise<void>
+  /**
+   * The next entries of the scan, none at its end. They are overwritten once more are asked for.
+   *
+   * @param isContentWanted  all files from here on will be stored
+   */
+  scanned(isContentWanted: boolean): Promise<ScannedGroup>
   send(ordinal: number, record: Buffer): void
   /** Nothing more is sent until what was is durable. */
   flush(): void
@@ -44,7 +47,12 @@ export type ReaderLink = {
   onAcknowledged(listener: (ordinals: readonly number[]) => void): void
 }
 
+export type ScannedGroup = { readonly group: ScanGroup } & Pick<ScannedMessage, 'count' | 'begin_ms' | 'unreadable'>
+/** One scanned entry that is new or changed. */
+type Scanned = { readonly path: string; readonly stats: FileStats }
+
 const PROGRESS_MS = 200
+const PROGRESS_ENTRIES = 64
 /** A file changed so shortly before it was read may change again without its times showing it: it is read again next time. */
 const RACY_NS = 20_000_000n
 const NO_ATTRIBUTES: Attributes = {}
@@ -76,7 +84,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     link.unreadable(item)
   }
 
-  const base = await openBase(work, keys, cache, link)
+  const base = await openBase(work, keys, cache, link.fetch)
   const pages: { id: Buffer; lastPath: string; ordinal: number }[] = []
   const knownPages = new Set(base.pageIds.map(id => id.toString('latin1')))
   let pagesDurable = 0
@@ -137,9 +145,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
 
   const previous = createPrevious(base.lists, base.load)
   await previous.loadNext()
-  const scan = createScan({ paths: work.paths, exclude: createExclude(work.excludes), oneFileSystem: work.oneFileSystem, onUnreadable: report })
   const links = createHardLinks()
-  const ahead = createReadAhead(scan, link.read)
   let isInStep = false
   let nextProgress_ms = start_ms + PROGRESS_MS
 
@@ -171,18 +177,18 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     if (read && !read.isUnstable && entry.ctime_ns !== 0n) links.remember(read)
     return entry
   }
-  /** The same of a file that was read ahead. A promise only if there is no room at once. */
-  const preparedEntryOf = (scanned: Scanned, prepared: Prepared): NewEntry | Promise<NewEntry> => {
+  /** The same of a file that was read by the scan. A promise only if there is no room at once. */
+  const scannedEntryOf = ({ path, stats }: Scanned, content_: Buffer, hasXattrs: boolean, read_ms: number): NewEntry | Promise<NewEntry> => {
     const make = (read: ReadContent): NewEntry =>
-      makeEntry(scanned.path, scanned.stats, read, prepared.hasXattrs ? attributesOf(scanned) : NO_ATTRIBUTES, prepared.asked_ns)
-    const read = content.takeNow(prepared.bytes, scanned.stats)
-    return read ? make(read) : content.take(prepared.bytes, scanned.stats).then(make)
+      makeEntry(path, stats, read, hasXattrs ? attributesOf({ path, stats }) : NO_ATTRIBUTES, BigInt(read_ms) * 1_000_000n)
+    const read = content.takeNow(content_, stats)
+    return read ? make(read) : content.take(content_, stats).then(make)
   }
-  const count = (scanned: Scanned): void => {
-    if (scanned.stats.isFile()) {
+  const count = (type: number, size: number): void => {
+    if (type === TYPE.file) {
       counts.files++
-      total_bytes += scanned.stats.size
-    } else if (scanned.stats.isDirectory()) counts.directories++
+      total_bytes += size
+    } else if (type === TYPE.directory) counts.directories++
     else counts.others++
   }
   /** Leaves the entry under the cursor behind, with the parts of it in later pages. */
@@ -199,9 +205,9 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     paging.drop(previous)
   }
   /** Passes over entries of the last snapshot that come before the scanned one; says whether the cursor is at it. */
-  const seek = async (scanned: Scanned): Promise<boolean> => {
+  const seek = async (path: string): Promise<boolean> => {
     while (previous.current) {
-      const order = comparePaths(previous.path(), scanned.path)
+      const order = comparePaths(previous.path(), path)
       if (order >= 0) return order === 0
       await pass(drop)
     }
@@ -217,33 +223,48 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
   }
 
   // Both streams are in path order. While they are in step (the entries before were the same), equal depth and name
-  // mean equal paths, so that an unchanged file costs no comparison of whole paths.
+  // mean equal paths, so that for an unchanged file not even a string is made.
+  const directories: string[] = ['']
   let untilProgress = 1
   for (;;) {
-    const reading = ahead.ready(previous.current === undefined && !work.isDryRun)
-    if (reading) await reading
-    const next = ahead.take()
-    if (!next) break
-    const { scanned, prepared } = next
-    count(scanned)
-    const isThere: boolean = (isInStep && previous.depth() === scanned.depth && previous.name() === scanned.name) || (await seek(scanned))
-    isInStep = isThere
-    if (isThere && isSame(previous, scanned)) {
-      const ended = paging.keep(previous)
-      if (ended) await ended
-      if (!previous.step()) await previous.loadNext()
-      while (previous.current && previous.depth() === scanned.depth && previous.name() === scanned.name && isContinuation(previous)) await pass(keep)
-    } else {
-      if (isThere) await pass(drop)
-      if (scanned.stats.isFile()) counts.changed_files++
-      const pending = prepared ? preparedEntryOf(scanned, prepared) : entryOf(scanned)
-      const entry = pending instanceof Promise ? await pending : pending
-      const paged = entry && paging.add(entry)
-      if (paged) await paged
-    }
-    if (--untilProgress === 0) {
-      untilProgress = 64
-      showProgress(scanned.path)
+    const scanned = await link.scanned(previous.current === undefined && !work.isDryRun)
+    for (const { path, reason } of scanned.unreadable) report(path, reason)
+    if (scanned.count === 0) break
+    const { group } = scanned
+    for (let i = 0; i < scanned.count; i++) {
+      const at = entryWord(i)
+      const type = (group.words.u32[at + FACT.mode] as number) & TYPE_MASK
+      const size = group.words.f64[(at + FACT.size) >> 1] as number
+      const depth = depthOf(group, i)
+      const name_at = nameStart(group, i)
+      const pathOf = (): string => (depth === 1 ? nameOf(group, i) : `${directories[depth - 1]}/${nameOf(group, i)}`)
+      if (type === TYPE.directory) directories[depth] = pathOf()
+      count(type, size)
+      isInStep &&= previous.depth() === depth && previous.isNamed(group.names, name_at, name_at + nameBytes(group, i))
+      const isThere: boolean = isInStep || (await seek(pathOf()))
+      isInStep = isThere
+      if (isThere && isSame(previous, group, i, type)) {
+        const ended = paging.keep(previous)
+        if (ended) await ended
+        if (!previous.step()) await previous.loadNext()
+        while (previous.current && isContinuation(previous) && previous.depth() === depth && previous.name() === nameOf(group, i)) await pass(keep)
+      } else {
+        if (isThere) await pass(drop)
+        if (type === TYPE.file) counts.changed_files++
+        const changed = { path: pathOf(), stats: statsOf(group, i) }
+        const flags = flagsOf(group, i)
+        const pending =
+          (flags & FLAG.hasContent) === 0 || work.isDryRun
+            ? entryOf(changed)
+            : scannedEntryOf(changed, contentOf(group, i, size), (flags & FLAG.hasXattrs) !== 0, scanned.begin_ms)
+        const entry = pending instanceof Promise ? await pending : pending
+        const paged = entry && paging.add(entry)
+        if (paged) await paged
+      }
+      if (--untilProgress === 0) {
+        untilProgress = PROGRESS_ENTRIES
+        showProgress(pathOf())
+      }
     }
   }
   while (previous.current) await pass(drop)
@@ -276,49 +297,6 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
   return { counts, snapshot: id.toString('hex'), sequence }
 }
 
-/** The last snapshot (and the pages of a backup that did not end), as lists of pages in path order. */
-async function openBase(
-  work: BackupWork,
-  keys: ArchiveKeys,
-  cache: Cache,
-  link: ReaderLink,
-): Promise<{ lists: PageList[]; pageIds: Buffer[]; load: (id: Buffer) => Promise<Page | undefined> }> {
-  const load = async (id: Buffer): Promise<Page | undefined> => {
-    for (const get of [(): Buffer | undefined => cache.page(id), (): Promise<Buffer> => link.fetch(id)]) {
-      const bytes = await get()
-      if (!bytes || bytes.length === 0) continue
-      try {
-        const record = parseRecord(bytes)
-        if (!record.header.id.equals(id)) continue
-        const page = decodePage(openRecord(keys, keys.archive, record.bytes), record.clear)
-        if (get.length === 0) cache.putPage(id, bytes)
-        return page
-      } catch {
-        // Torn in the cache, or damaged on the storage node: its files are read again.
-      }
-    }
-    return undefined
-  }
-  if (work.isDistrustful) {
-    await cache.clear()
-    return { lists: [], pageIds: [], load }
-  }
-  const unfinished = await cache.unfinished()
-  const lists: PageList[] = [{ ids: unfinished.map(page => page.id), after: undefined }]
-  const pageIds = unfinished.map(page => page.id)
-  if (work.head) {
-    const head = Buffer.from(work.head.snapshot, 'hex')
-    const cached = cache.snapshot()
-    const bytes = cached && parseRecord(cached).header.id.equals(head) ? cached : await link.fetch(head)
-    const record = parseRecord(bytes)
-    openRecord(keys, keys.archive, record.bytes)
-    const { pages } = parseSnapshotClear(record.clear)
-    lists.push({ ids: pages, after: unfinished.at(-1)?.lastPath })
-    pageIds.push(...pages)
-  }
-  return { lists, pageIds, load }
-}
-
 /** All fields in the same order, present or not: entries of one shape are cheaper. */
 const makeEntry = (path: string, stats: FileStats, read: ReadContent | undefined, attributes: Attributes, read_ns: bigint): NewEntry => ({
   path,
@@ -345,13 +323,23 @@ const isContinuation = (cursor: PreviousCursor): boolean => cursor.current?.page
  * Whether an entry is as the last snapshot has it. Device numbers are left out: they change from boot to boot. Of a
  * directory above the backup set only mode and owner count: its times change with what is none of ours.
  */
-function isSame(cursor: PreviousCursor, { stats, isAbove }: Scanned): boolean {
-  const page = cursor.current?.page
+function isSame(cursor: PreviousCursor, group: ScanGroup, scanned: number, type: number): boolean {
+  const old = cursor.current
   const i = cursor.index
-  if (page === undefined || page.mode[i] !== stats.mode) return false
-  if (isAbove) return page.uid[i] === stats.uid && page.gid[i] === stats.gid
+  const at = entryWord(scanned)
+  const { u32, f64 } = group.words
+  if (old === undefined || old.page.mode[i] !== u32[at + FACT.mode]) return false
+  if ((flagsOf(group, scanned) & FLAG.isAbove) !== 0) return old.page.uid[i] === u32[at + FACT.uid] && old.page.gid[i] === u32[at + FACT.gid]
+  const low = 2 * i
+  const high = low + 1
   return (
-    page.ctime_ns[i] === stats.ctime_ns && page.mtime_ns[i] === stats.mtime_ns && page.ino[i] === stats.ino && (page.size[i] === stats.size || !stats.isFile())
+    old.ctime[low] === u32[at + FACT.ctime_ns] &&
+    old.ctime[high] === u32[at + FACT.ctime_ns + 1] &&
+    old.mtime[low] === u32[at + FACT.mtime_ns] &&
+    old.mtime[high] === u32[at + FACT.mtime_ns + 1] &&
+    old.ino[low] === u32[at + FACT.ino] &&
+    old.ino[high] === u32[at + FACT.ino + 1] &&
+    (type !== TYPE.file || old.page.size[i] === f64[(at + FACT.size) >> 1])
   )
 }
 

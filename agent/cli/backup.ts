@@ -4,6 +4,7 @@ import { openAuthorizedStorage } from '#authorized-storage/authorized-storage.ts
 import { lockHome } from '#authorized-storage/home-lock.ts'
 import { type BackupResult, backUp } from '#backup/backup.ts'
 import { chooseBackupSet } from '#backup/backup-set.ts'
+import { type ReaderThread, startReaderThread } from '#backup/reader-thread.ts'
 import type { Unreadable } from '#backup/unreadable.ts'
 import { ZSTD_LEVEL_DEFAULT } from '#format/pack.ts'
 import { EXIT } from '#protocol/fault.ts'
@@ -45,6 +46,17 @@ export function registerBackup(program: Command, frame: Frame): void {
 async function run(frame: Frame, paths: string[], options: Options): Promise<BackupResult> {
   const home = frame.home()
   const unlock = await lockHome(home)
+  // It loads while the connection is made.
+  const reader = startReaderThread()
+  try {
+    return await backUpHome(frame, home, reader, paths, options)
+  } finally {
+    await reader.end()
+    unlock()
+  }
+}
+
+async function backUpHome(frame: Frame, home: string, reader: ReaderThread, paths: string[], options: Options): Promise<BackupResult> {
   const storage = await openAuthorizedStorage(home)
   try {
     const site = await openSite(storage, frame.signal)
@@ -52,7 +64,7 @@ async function run(frame: Frame, paths: string[], options: Options): Promise<Bac
       const kept = readAgentFile(home)
       const set = chooseBackupSet(kept.backup_set, paths, options.exclude, options.oneFileSystem)
       if (options.dryRun !== true && JSON.stringify(set) !== JSON.stringify(kept.backup_set)) writeAgentFile(home, { ...kept, backup_set: set })
-      return await backUp(site, {
+      return await backUp(site, reader, {
         home,
         paths: set.paths,
         excludes: set.excludes,
@@ -70,7 +82,6 @@ async function run(frame: Frame, paths: string[], options: Options): Promise<Bac
     }
   } finally {
     await storage.close()
-    unlock()
   }
 }
 

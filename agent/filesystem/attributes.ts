@@ -2,7 +2,7 @@
 // are extended attributes of the system).
 import { readlinkSync } from 'node:fs'
 import type { FileStats } from './file-stats.ts'
-import { getXattr, listXattrs, majorMinor } from './libc.ts'
+import { getXattr, listXattrs } from './libc.ts'
 import { systemPath } from './system-path.ts'
 
 export type Attributes = { target?: string; rdev?: [number, number]; xattrs?: [string, Buffer][] }
@@ -16,7 +16,7 @@ export type Attributes = { target?: string; rdev?: [number, number]; xattrs?: [s
 export function readAttributes(path: string, stats: FileStats, onUnreadable: (error: unknown) => void): Attributes {
   const attributes: Attributes = {}
   if (stats.isSymlink()) attributes.target = readlinkSync(systemPath(path), 'latin1')
-  else if (stats.isDevice()) attributes.rdev = majorMinor(stats.rdev)
+  else if (stats.isDevice()) attributes.rdev = [...stats.rdev]
   try {
     const xattrs: [string, Buffer][] = []
     for (const name of listXattrs(path).sort()) {

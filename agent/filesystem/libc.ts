@@ -1,11 +1,19 @@
 // The one file that reaches the C library, for what node:fs can't do: times in nanoseconds, holes, extended attributes,
-// device nodes. Loaded at first use. Paths are byte strings (system-path.ts). Failures are thrown as errors with the errno
-// name as `code`, as node:fs does.
+// device nodes; and for what a backup does for every file there is: stat and reading of small files, without a string, an
+// object or an error for each. Paths are byte strings (system-path.ts), or bytes that end in NUL. Failures are thrown as
+// errors with the errno name as `code`, as node:fs does, unless it says otherwise.
+
+import { constants as fsConstants } from 'node:fs'
 import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import type koffiModule from 'koffi'
+import { FACT_WORDS, FileStats, STATX_BYTES, type Words, wordsOf, writeFacts } from './file-stats.ts'
 
 type Libc = {
+  readonly statx: (dirfd: number, path: Buffer, flags: number, mask: number, statx: Buffer) => number
+  readonly open: (path: Buffer, flags: number) => number
+  readonly read: (fd: number, into: Buffer, bytes: number) => number
+  readonly close: (fd: number) => number
   readonly utimensat: (dirfd: number, path: Buffer, times: BigInt64Array, flags: number) => number
   readonly futimens: (fd: number, times: BigInt64Array) => number
   readonly lseek: (fd: number, offset: number, whence: number) => number
@@ -21,7 +29,11 @@ const SEEK_DATA = 3
 const SEEK_HOLE = 4
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_EMPTY_PATH = 0x1000
+const STATX_BASIC_STATS = 0x7ff
 const LIST_BYTES = 65_536
+/** Linux; node:fs has no name for it. */
+const O_CLOEXEC = 0o2000000
 
 let loaded: Libc | undefined
 const listBuffer = Buffer.allocUnsafeSlow(LIST_BYTES)
@@ -32,6 +44,10 @@ function libc(): Libc {
   const koffi = createRequire(import.meta.url)('koffi') as typeof koffiModule
   const library = open(koffi)
   loaded = {
+    statx: library.func('int statx(int, const uint8_t*, int, unsigned int, uint8_t*)'),
+    open: library.func('int open(const uint8_t*, int)'),
+    read: library.func('int64_t read(int, uint8_t*, size_t)'),
+    close: library.func('int close(int)'),
     utimensat: library.func('int utimensat(int, const uint8_t*, const int64_t*, int)'),
     futimens: library.func('int futimens(int, const int64_t*)'),
     lseek: library.func('int64_t lseek(int, int64_t, int)'),
@@ -57,9 +73,68 @@ const cPath = (path: string): Buffer => Buffer.from(`/${path}\0`, 'latin1')
 const cString = (text: string): Buffer => Buffer.from(`${text}\0`, 'latin1')
 
 function failed(call: string): Error {
-  const number = libc().errno()
-  const code = NAMES.get(number) ?? `E${number}`
-  return Object.assign(new Error(`${code}: ${call}`), { code, errno: -number, syscall: call })
+  const code = lastError()
+  return Object.assign(new Error(`${code}: ${call}`), { code, errno: -libc().errno(), syscall: call })
+}
+const lastError = (): string => NAMES.get(libc().errno()) ?? `E${libc().errno()}`
+
+const statxBuffer = Buffer.allocUnsafeSlow(STATX_BYTES)
+const statxWords = new Uint32Array(statxBuffer.buffer)
+const NO_PATH = Buffer.alloc(1)
+
+/**
+ * Stats a path itself, never what a symlink points to.
+ *
+ * @param path  bytes that end in NUL
+ * @param to    gets the facts, from word `at` on
+ * @returns     an errno name if that failed
+ */
+export function statPath(path: Buffer, to: Words, at: number): string | undefined {
+  if (libc().statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, statxBuffer) !== 0) return lastError()
+  writeFacts(to, at, statxWords)
+  return undefined
+}
+
+/** Stats an open file. */
+export function statFile(fd: number, to: Words, at: number): string | undefined {
+  if (libc().statx(fd, NO_PATH, AT_EMPTY_PATH, STATX_BASIC_STATS, statxBuffer) !== 0) return lastError()
+  writeFacts(to, at, statxWords)
+  return undefined
+}
+
+const oneFile = wordsOf(new ArrayBuffer(FACT_WORDS * 4))
+
+/** Stats a path itself, as an object. Throws as node:fs does; likewise statsOfFile. */
+export function statsOfPath(path: string): FileStats {
+  if (statPath(cPath(path), oneFile, 0) !== undefined) throw failed('statx')
+  return new FileStats(oneFile, 0)
+}
+export function statsOfFile(fd: number): FileStats {
+  if (statFile(fd, oneFile, 0) !== undefined) throw failed('statx')
+  return new FileStats(oneFile, 0)
+}
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fsConstants
+
+/**
+ * Reads a file from its beginning.
+ *
+ * @param path     bytes that end in NUL
+ * @param into     memory for what it should have, and one byte more, so that growth is seen
+ * @param inspect  gets the open file once it was read
+ * @returns        how many bytes came; -1 if it can't be opened or read
+ */
+export function readWhole(path: Buffer, into: Buffer, inspect: (fd: number) => void): number {
+  const { open, read, close } = libc()
+  const fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+  if (fd < 0) return -1
+  try {
+    const bytes = Number(read(fd, into, into.length))
+    inspect(fd)
+    return bytes
+  } finally {
+    close(fd)
+  }
 }
 
 /** Sets both times of a path itself (never of what a symlink points to), in ns since 1970. */
@@ -143,9 +218,3 @@ export function makeNode(path: string, mode: number, major: number, minor: numbe
   const dev = (BigInt(major >>> 12) << 44n) | (BigInt(major & 0xfff) << 8n) | (BigInt(minor >>> 8) << 20n) | BigInt(minor & 0xff)
   if (libc().mknod(cPath(path), mode, dev) !== 0) throw failed('mknod')
 }
-
-/** Major and minor of a device number as stat() has it. */
-export const majorMinor = (rdev: bigint): [number, number] => [
-  Number(((rdev >> 32n) & 0xfffff000n) | ((rdev >> 8n) & 0xfffn)),
-  Number(((rdev >> 12n) & 0xffffff00n) | (rdev & 0xffn)),
-]

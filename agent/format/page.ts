@@ -26,6 +26,8 @@ export type Page = {
   readonly depth: Uint16Array
   /** The last component. */
   name(i: number): string
+  /** Whether that is what these bytes say. */
+  isNamed(i: number, bytes: Uint8Array, from: number, to: number): boolean
   /** The whole path; quick for entries in order. */
   path(i: number): string
   /** The entry of the directory that holds entry i; -1 if that is `parents` or above it. */
@@ -83,6 +85,12 @@ export function decodePage(plaintext: Buffer, clear: Buffer): Page {
 
   const content = Buffer.from(columns.content.buffer, columns.content.byteOffset, columns.content.byteLength)
   const name = (i: number): string => names.slice(nameStart[i], nameStart[i + 1])
+  const isNamed = (i: number, bytes: Uint8Array, from: number, to: number): boolean => {
+    const start = nameStart[i] as number
+    if ((nameStart[i + 1] as number) - start !== to - from) return false
+    for (let at = from; at < to; at++) if (names.charCodeAt(start + at - from) !== bytes[at]) return false
+    return true
+  }
   // The path of the directory asked for last: entries in order mostly share it.
   let directory = -1
   let directoryPath = ''
@@ -118,6 +126,7 @@ export function decodePage(plaintext: Buffer, clear: Buffer): Page {
     parents,
     depth: columns.depth,
     name,
+    isNamed,
     path,
     parentOf,
     mode: columns.mode,

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCache } from '#backup/cache.ts'
 import type { BackupWork } from '#backup/messages.ts'
-import { readBatch } from '#backup/read-batch.ts'
 import { type ReaderLink, runReader } from '#backup/run-reader.ts'
 import type { Unreadable } from '#backup/unreadable.ts'
+import { createScan } from '#filesystem/scan.ts'
+import { createScanGroup } from '#filesystem/scan-group.ts'
 import { type ArchiveKeys, createKeyRing, deriveArchiveKeys } from '#format/keys.ts'
 import { decodePage, type Entry, entriesOf } from '#format/page.ts'
 import { openRecord } from '#format/seal.ts'
@@ -65,6 +66,9 @@ export function createShelf(): Shelf {
           reject(error)
         }
       })
+      let unreadableNow: Unreadable[] = []
+      const group = createScanGroup()
+      const scan = createScan({ paths, exclude: undefined, oneFileSystem: false, onUnreadable: (path, reason) => unreadableNow.push({ path, reason }) })
       const link: ReaderLink = {
         ask: async ids => {
           const missing = new Uint8Array(Math.ceil(ids.length / 256))
@@ -73,7 +77,12 @@ export function createShelf(): Shelf {
           return missing
         },
         fetch: async id => records.get(id.toString('hex')) ?? Buffer.alloc(0),
-        read: async batch => readBatch(batch),
+        scanned: async isContentWanted => {
+          unreadableNow = []
+          const begin_ms = Date.now()
+          const count = scan.fill(group, isContentWanted)
+          return { group, count, begin_ms, unreadable: unreadableNow }
+        },
         async commit(record) {
           const { header, clear } = parseRecord(record)
           records.set(header.id.toString('hex'), record)
@@ -100,8 +109,6 @@ export function createShelf(): Shelf {
         home,
         archive: ARCHIVE,
         paths,
-        excludes: [],
-        oneFileSystem: false,
         hostname: 'test',
         agentVersion: '0',
         compressionLevel: 1,

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { createExclude } from '#filesystem/exclude.ts'
-import { createScan, type Scanned, type ScanOptions } from '#filesystem/scan.ts'
+import { createScan, type ScanOptions } from '#filesystem/scan.ts'
+import { createScanGroup, depthOf, FLAG, flagsOf, nameOf } from '#filesystem/scan-group.ts'
 import { bytePath, shownPath } from '#filesystem/system-path.ts'
 import { comparePaths } from '#format/path-order.ts'
+
+type Scanned = { readonly path: string; readonly name: string; readonly depth: number; readonly isAbove: boolean }
 
 const root = mkdtempSync(join(tmpdir(), 'holdfast-scan-'))
 test.after.always(() => execFileSync('rm', ['-rf', root]))
@@ -24,7 +27,17 @@ function scan(
     ...more,
   })
   const entries: Scanned[] = []
-  for (let entry = walk.next(); entry; entry = walk.next()) entries.push(entry)
+  const group = createScanGroup()
+  const way: string[] = []
+  for (let count = walk.fill(group, false); count > 0; count = walk.fill(group, false)) {
+    for (let i = 0; i < count; i++) {
+      const depth = depthOf(group, i)
+      const name = nameOf(group, i)
+      way.length = depth - 1
+      way.push(name)
+      entries.push({ path: way.join('/'), name, depth, isAbove: (flagsOf(group, i) & FLAG.isAbove) !== 0 })
+    }
+  }
   const base = bytePath(root)
   return { entries, names: entries.filter(({ path }) => path.startsWith(`${base}/`)).map(({ path }) => path.slice(base.length + 1)), unreadable }
 }
