@@ -2,9 +2,9 @@
 // referred to again), or being built anew. At the first difference it becomes the latter, by copying the entries that
 // were the same. A page ends where the keyed hash of a path says so (#format/cut.ts), so an insertion changes one page.
 import type { EndsPage } from '#format/cut.ts'
-import { entryAt, type NewEntry, PAGE_BYTES_AIM, type PageBuilder } from '#format/page.ts'
+import { entryAt, type NewEntry, PAGE_BYTES_AIM, type Page, type PageBuilder } from '#format/page.ts'
 import { isFault } from '#protocol/fault.ts'
-import { PAGE_BLOCKS_MAX } from '#protocol/limits.ts'
+import { PAGE_BLOCKS_MAX, PAGE_ENTRIES_MIN } from '#protocol/limits.ts'
 import type { PreviousCursor, PreviousPage } from './previous.ts'
 
 export type PageSink = {
@@ -27,10 +27,11 @@ export function createPaging(builder: PageBuilder, endsPage: EndsPage, sink: Pag
   /** Gives the old page up: what was the same of it becomes the beginning of a new page. */
   const stopReusing = (): void => {
     if (!old) return
-    for (let i = 0; i < same; i++) builder.add(entryAt(old.page, i))
+    for (let i = 0; i < same; i++) if (!builder.copy(old.page, i)) builder.add(entryAt(old.page, i))
     old = undefined
     same = 0
   }
+  const isFull = (): boolean => builder.extentCount >= PAGE_BLOCKS_MAX || builder.bytes >= PAGE_BYTES_AIM
   const addWhole = (entry: NewEntry): Promise<void> | undefined => {
     try {
       builder.add(entry)
@@ -39,7 +40,7 @@ export function createPaging(builder: PageBuilder, endsPage: EndsPage, sink: Pag
       sink.tooLarge(entry.path, error.code)
       builder.add({ ...entry, xattrs: undefined })
     }
-    return builder.extentCount >= PAGE_BLOCKS_MAX || builder.bytes >= PAGE_BYTES_AIM || endsPage(entry.path, builder.count) ? sink.build() : undefined
+    return isFull() || endsPage(entry.path, builder.count) ? sink.build() : undefined
   }
   /** A file with more extents than fit goes on in the next page. */
   const addInParts = async (entry: NewEntry): Promise<void> => {
@@ -54,6 +55,11 @@ export function createPaging(builder: PageBuilder, endsPage: EndsPage, sink: Pag
     // A file goes on at the beginning of a page only.
     if (entry.continuation && builder.count > 0) return sink.build().then(() => addEntry(entry))
     return builder.extentCount + entry.extents.length > PAGE_BLOCKS_MAX ? addInParts(entry) : addWhole(entry)
+  }
+  /** An entry as it was. */
+  const addOld = (page: Page, i: number): Promise<void> | undefined => {
+    if (!builder.copy(page, i)) return addEntry(entryAt(page, i))
+    return isFull() || (builder.count >= PAGE_ENTRIES_MIN && endsPage(page.path(i), builder.count)) ? sink.build() : undefined
   }
 
   return {
@@ -73,7 +79,7 @@ export function createPaging(builder: PageBuilder, endsPage: EndsPage, sink: Pag
         return undefined
       }
       stopReusing()
-      return addEntry(entryAt(under.page, cursor.index))
+      return addOld(under.page, cursor.index)
     },
     /** The entry under the cursor is gone from disk, or differs. */
     drop(cursor: PreviousCursor): void {

@@ -5,7 +5,10 @@ import { createScan, type ScanOptions } from '#filesystem/scan.ts'
 import { createScanGroup, type ScanGroup } from '#filesystem/scan-group.ts'
 import type { Unreadable } from './unreadable.ts'
 
-const GROUPS = 4
+/** So far the scan may be ahead. Only what is filled becomes real memory: some 30 KB of a group without contents. */
+const GROUPS = 64
+/** The same while contents are read. */
+const GROUPS_WITH_CONTENT = 4
 
 /** A filled group, as it is told to the reader thread. None of its entries: the scan has ended. */
 export type ScannedMessage = {
@@ -40,7 +43,8 @@ export function startScanning(options: Omit<ScanOptions, 'onUnreadable'>, onGrou
   let isEnd = false
   const fillNext = (): void => {
     isUnderWay = false
-    const index = isEnd ? undefined : free.shift()
+    const isTooFar = isContentWanted && GROUPS - free.length >= GROUPS_WITH_CONTENT
+    const index = isEnd || isTooFar ? undefined : free.pop()
     const group = index === undefined ? undefined : groups[index]
     if (index === undefined || !group) return
     const begin_ms = Date.now()

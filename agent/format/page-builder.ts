@@ -7,11 +7,16 @@ import { encodeCbor } from './cbor.ts'
 import { CONTENT_HASH_BYTES } from './content-hash.ts'
 import type { NewEntry, UnfinishedBlock } from './entry.ts'
 import { fault } from './errors.ts'
+import type { Page } from './page.ts'
 import { bytesOf, type Columns, FLAG, NAME_BYTES_MAX, PAGE_VERSION, RARE_BYTES_MAX, TARGET_BYTES_MAX, TYPE, TYPE_MASK } from './page-columns.ts'
+import { makeColumns, makeLists } from './page-memory.ts'
 import { comparePaths } from './path-order.ts'
 
 /** A page ends once its plaintext is about this long, in bytes, however few entries it has. */
 export const PAGE_BYTES_AIM = 4 * 1024 * 1024
+/** What an entry without its name, and an extent, take in the plaintext. */
+const ENTRY_BYTES = 72
+const EXTENT_BYTES = 12
 
 export type PageBuilder = {
   readonly count: number
@@ -33,6 +38,12 @@ export type PageBuilder = {
    */
   add(entry: NewEntry): void
   /**
+   * Adds an entry of another page as it is, without making an object of it: add() of entryAt(), at a fifth of the time.
+   *
+   * @returns  false if that can't be (for what few entries have): nothing was added
+   */
+  copy(page: Page, i: number): boolean
+  /**
    * Encodes the page, whose blocks all have ids now; the builder is empty again afterwards.
    *
    * @param users   names by uid, as byte strings; those that no entry has are left out. Likewise `groups`
@@ -41,42 +52,17 @@ export type PageBuilder = {
   finish(users: ReadonlyMap<number, string>, groups: ReadonlyMap<number, string>): { plaintext: Buffer; clear: Buffer }
 }
 
-// One place per entry and per extent, made once per builder: a first backup adds millions of entries.
-const makeColumns = () => ({
-  depth: new Uint16Array(PAGE_ENTRIES_MAX),
-  name_bytes: new Uint16Array(PAGE_ENTRIES_MAX),
-  mode: new Uint32Array(PAGE_ENTRIES_MAX),
-  uid: new Uint32Array(PAGE_ENTRIES_MAX),
-  gid: new Uint32Array(PAGE_ENTRIES_MAX),
-  size: new Float64Array(PAGE_ENTRIES_MAX),
-  mtime_ns: new BigInt64Array(PAGE_ENTRIES_MAX),
-  ctime_ns: new BigInt64Array(PAGE_ENTRIES_MAX),
-  ino: new BigUint64Array(PAGE_ENTRIES_MAX),
-  dev: new Uint16Array(PAGE_ENTRIES_MAX),
-  nlink: new Uint32Array(PAGE_ENTRIES_MAX),
-  flags: new Uint8Array(PAGE_ENTRIES_MAX),
-  extents: new Uint32Array(PAGE_ENTRIES_MAX),
-  xattr_set: new Uint16Array(PAGE_ENTRIES_MAX),
-  content: new Uint8Array(PAGE_ENTRIES_MAX * CONTENT_HASH_BYTES),
-  extent_block: new Uint32Array(PAGE_BLOCKS_MAX),
-  extent_offset: new Uint32Array(PAGE_BLOCKS_MAX),
-  extent_length: new Uint32Array(PAGE_BLOCKS_MAX),
-})
+/** What is needed of a page to copy entries of it. */
+type Copied = {
+  readonly page: Page
+  /** By index in that page: index here, -1 if the block was not met yet. */
+  readonly blocks: Int32Array
+  readonly times: readonly (readonly [from: Uint32Array, to: Uint32Array])[]
+  /** The entry of the directory that the last copied one lies in. */
+  parent: number
+}
 
-const makeLists = () => ({
-  parents: '',
-  names: [] as string[],
-  devices: [] as bigint[],
-  targets: [] as string[],
-  rdev: [] as number[],
-  xattr_sets: [] as Uint8Array[][],
-  xattrIndexes: new Map<string, number>(),
-  hole_entry: [] as number[],
-  hole_offset: [] as number[],
-  hole_length: [] as number[],
-  /** Block id (latin1), or the block that has none yet → index, in order of first use. */
-  blocks: new Map<string | UnfinishedBlock, number>(),
-})
+const inWords = ({ buffer, byteOffset, length }: BigInt64Array | BigUint64Array): Uint32Array => new Uint32Array(buffer, byteOffset, length * 2)
 
 function must(isSo: boolean, otherwise: string): asserts isSo {
   if (!isSo) throw new assert.AssertionError({ message: otherwise })
@@ -92,6 +78,9 @@ export function createPageBuilder(): PageBuilder {
   // The directories that the next entry may lie in: the last entry, if it is one, and all above.
   let directories: string[] = []
   let last = ''
+  /** Of the last entry, if it was copied: then `last` is not its path yet. */
+  let lastCopied: { readonly page: Page; i: number } | undefined
+  let copied: Copied | undefined
   let bytes = 0
   let isOpen = false
   let lastBlock: Buffer | UnfinishedBlock | undefined
@@ -106,6 +95,11 @@ export function createPageBuilder(): PageBuilder {
     return lastBlockIndex
   }
 
+  const deviceIndex = (device: bigint): number => {
+    const known = lists.devices.indexOf(device)
+    return known < 0 ? lists.devices.push(device) - 1 : known
+  }
+
   const xattrSet = (xattrs: readonly [string, Buffer][]): number => {
     const set = xattrs.flatMap(([name, value]) => [bytesOf(name), new Uint8Array(value)])
     const key = set.map(part => `${part.length}:${Buffer.from(part).toString('latin1')}`).join('')
@@ -115,6 +109,12 @@ export function createPageBuilder(): PageBuilder {
     lists.xattrIndexes.set(key, lists.xattr_sets.length)
     bytes += key.length
     return lists.xattr_sets.length
+  }
+
+  const lastPath = (): string => {
+    if (lastCopied) last = lastCopied.page.path(lastCopied.i)
+    lastCopied = undefined
+    return last
   }
 
   const leaveDirectories = (path: string): void => {
@@ -134,7 +134,7 @@ export function createPageBuilder(): PageBuilder {
       path.length <= PATH_BYTES_MAX && name.length > 0 && name.length <= NAME_BYTES_MAX && name !== '.' && name !== '..' && !name.includes('\0'),
       'not a path',
     )
-    must(isFirst || (!isOpen && comparePaths(last, path) < 0 && entry.continuation !== true), 'not in order, or the entry before has not all its content')
+    must(isFirst || (!isOpen && comparePaths(lastPath(), path) < 0 && entry.continuation !== true), 'not in order, or the entry before has not all its content')
     const rare_bytes = rareBytes(entry)
     if (rare_bytes > RARE_BYTES_MAX) throw fault('ENTRY_TOO_LARGE', { expected: `at most ${RARE_BYTES_MAX} bytes`, found: `${rare_bytes}` })
     if (isFirst) {
@@ -159,8 +159,7 @@ export function createPageBuilder(): PageBuilder {
     columns.mtime_ns[count] = entry.mtime_ns
     columns.ctime_ns[count] = entry.ctime_ns
     columns.ino[count] = entry.ino
-    const device = lists.devices.indexOf(entry.dev)
-    columns.dev[count] = device < 0 ? lists.devices.push(entry.dev) - 1 : device
+    columns.dev[count] = deviceIndex(entry.dev)
     columns.nlink[count] = entry.nlink
     columns.extents[count] = entry.extents.length
     columns.flags[count] = (entry.content ? FLAG.content : 0) | (entry.continuation ? FLAG.continuation : 0)
@@ -181,8 +180,77 @@ export function createPageBuilder(): PageBuilder {
     }
     if (type === TYPE.directory) directories.push(path)
     last = path
-    bytes += 72 + name.length + entry.extents.length * 12 + rare_bytes
+    lastCopied = undefined
+    bytes += ENTRY_BYTES + name.length + entry.extents.length * EXTENT_BYTES + rare_bytes
     count++
+  }
+
+  const beginCopying = (page: Page): Copied => ({
+    page,
+    blocks: new Int32Array(page.blocks.length / ID_BYTES).fill(-1),
+    times: [
+      [inWords(page.mtime_ns), inWords(columns.mtime_ns)],
+      [inWords(page.ctime_ns), inWords(columns.ctime_ns)],
+      [inWords(page.ino), inWords(columns.ino)],
+    ],
+    parent: -2,
+  })
+
+  const copy = (page: Page, i: number): boolean => {
+    const type = (page.mode[i] as number) & TYPE_MASK
+    const from = page.extentStart(i)
+    const to = page.extentEnd(i)
+    if (count === 0 || isOpen || count >= PAGE_ENTRIES_MAX || extentCount + to - from > PAGE_BLOCKS_MAX) return false
+    if ((type !== TYPE.file && type !== TYPE.directory) || page.rare(i) !== undefined) return false
+    if (copied?.page !== page) copied = beginCopying(page)
+    const depth = page.depth[i] as number
+    const name = page.name(i)
+    const parent = page.parentOf[i] as number
+    if (parent !== copied.parent) {
+      const path = page.path(i)
+      must(comparePaths(lastPath(), path) < 0, 'not in order')
+      must(path.slice(0, Math.max(0, path.length - name.length - 1)) === directories[depth - 1], 'the directory that holds the entry is not in the page')
+      copied.parent = parent
+    }
+    directories.length = depth
+    let covered = 0
+    for (let extent = from; extent < to; extent++) {
+      const block = page.extentBlock[extent] as number
+      if ((copied.blocks[block] as number) < 0) copied.blocks[block] = blockIndex(page.blocks.subarray(block * ID_BYTES, (block + 1) * ID_BYTES))
+      columns.extent_block[extentCount] = copied.blocks[block] as number
+      columns.extent_offset[extentCount] = page.extentOffset[extent] as number
+      columns.extent_length[extentCount] = page.extentLength[extent] as number
+      covered += page.extentLength[extent] as number
+      extentCount++
+    }
+    isOpen = type === TYPE.file && covered !== page.size[i]
+    columns.depth[count] = depth
+    columns.name_bytes[count] = name.length
+    columns.mode[count] = page.mode[i] as number
+    columns.uid[count] = page.uid[i] as number
+    columns.gid[count] = page.gid[i] as number
+    columns.size[count] = page.size[i] as number
+    for (const [before, now] of copied.times) {
+      now[2 * count] = before[2 * i] as number
+      now[2 * count + 1] = before[2 * i + 1] as number
+    }
+    columns.dev[count] = deviceIndex(page.devices[page.dev[i] as number] as bigint)
+    columns.nlink[count] = page.nlink[i] as number
+    columns.extents[count] = to - from
+    const content = page.contentOf(i)
+    columns.flags[count] = content ? FLAG.content : 0
+    columns.xattr_set[count] = 0
+    lists.names.push(name)
+    if (content) {
+      columns.content.set(content, content_bytes)
+      content_bytes += CONTENT_HASH_BYTES
+    }
+    if (type === TYPE.directory) directories.push(page.path(i))
+    if (lastCopied?.page === page) lastCopied.i = i
+    else lastCopied = { page, i }
+    bytes += ENTRY_BYTES + name.length + (to - from) * EXTENT_BYTES
+    count++
+    return true
   }
 
   // Adds extents and holes; returns how many bytes of the file they make up.
@@ -264,6 +332,8 @@ export function createPageBuilder(): PageBuilder {
     count = extentCount = content_bytes = bytes = 0
     isOpen = false
     lastBlock = undefined
+    copied = undefined
+    lastCopied = undefined
     return page
   }
 
@@ -272,7 +342,7 @@ export function createPageBuilder(): PageBuilder {
       return count
     },
     get lastPath() {
-      return count === 0 ? '' : last
+      return count === 0 ? '' : lastPath()
     },
     get extentCount() {
       return extentCount
@@ -287,6 +357,7 @@ export function createPageBuilder(): PageBuilder {
       return directories.at(-1)?.length === Math.max(0, path.lastIndexOf('/'))
     },
     add,
+    copy,
     finish,
   }
 }

@@ -50,6 +50,38 @@ test('the entries of the vector encode to its bytes, and come back from them', t
   t.is(decoded.parents, 'home')
 })
 
+test('entries copied from a page encode as those that were added, rare ones apart', t => {
+  const from = decodePage(bytes(vectors.plaintext), bytes(vectors.clear))
+  const [added, copied] = [createPageBuilder(), createPageBuilder()]
+  let copies = 0
+  for (const [i, entry] of TEST_ENTRIES.entries()) {
+    added.add(entry)
+    const isCopied = copied.copy(from, i)
+    if (isCopied) copies++
+    else copied.add(entry)
+    t.is(copied.lastPath, entry.path)
+    t.is(copied.bytes, added.bytes)
+  }
+  t.true(copies >= 3)
+  t.deepEqual(copied.finish(TEST_USERS, TEST_GROUPS), added.finish(TEST_USERS, TEST_GROUPS))
+})
+
+test('copied entries stand between added ones, with the blocks of both in order of their first use', t => {
+  const blocks = [BLOCK_A, BLOCK_B]
+  const all = ['d', 'd/a', 'd/b', 'd/c', 'd/d', 'e', 'e/f'].map((path, i) =>
+    path.length === 1
+      ? directory(path)
+      : file(path, { size: 10, extents: [{ block: blocks[i % 2] as Buffer, offset: i, length: 10 }], content: Buffer.alloc(32, i) }),
+  )
+  const { plaintext, clear } = built(all)
+  const page = decodePage(plaintext, clear)
+  for (let added = 0; added < 2 ** all.length; added++) {
+    const builder = createPageBuilder()
+    for (const [i, entry] of all.entries()) if ((added & (1 << i)) !== 0 || !builder.copy(page, i)) builder.add(entry)
+    t.deepEqual(builder.finish(NONE, NONE), { plaintext, clear }, added.toString(2))
+  }
+})
+
 for (const { name, plaintext, clear } of vectors.bad) {
   test(`a page is refused: ${name}`, t => {
     const error = t.throws(() => decodePage(bytes(plaintext), bytes(clear)))
