@@ -15,6 +15,10 @@ export type WorkerSetup = {
   readonly target: string | undefined
   readonly onConflict: OnConflict
   readonly isResume: boolean
+  /** See turns.ts. */
+  readonly turns: SharedArrayBuffer
+  /** One number of 32 bits: how many requests the worker has done. Seen at once, when its answers still wait in line. */
+  readonly done: SharedArrayBuffer
 }
 
 export type PageMessage = {

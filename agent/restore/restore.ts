@@ -14,6 +14,7 @@ import type { RecordSource } from './record-source.ts'
 import { createSelection } from './selection.ts'
 import type { OpenSnapshot } from './snapshots.ts'
 import { addFailure, addOutcome, createTally, type Tally } from './tally.ts'
+import { createTurns } from './turns.ts'
 import { type RunningWindow, runWindow, type WindowContext } from './window.ts'
 import { startWorkers } from './worker-pool.ts'
 
@@ -55,6 +56,7 @@ export async function restore(options: RestoreOptions): Promise<Tally> {
     target: options.target,
     onConflict: options.onConflict,
     isResume: options.isResume,
+    turns: createTurns(),
   })
   const slots: number[] = []
   let slotCount = 0

@@ -19,9 +19,9 @@ import { breakageOf, isFull } from './target-errors.ts'
 
 const READ_BACK_BYTES = 256 * 1024
 
-export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>) {
+export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 'done'>) {
   const target = setup.target === undefined ? undefined : openTarget(setup.target)
-  const placing = target && createPlacing(target, setup.onConflict, setup.isResume)
+  const placing = target && createPlacing(target, setup)
   const standing = target && createStanding(target, keys)
   const pages = new Map<number, LoadedPage>()
   /** For the content of the block that is being worked on. */

@@ -24,7 +24,9 @@ export type WorkerPool = {
 }
 
 /** Starts the worker; it has read the ring when this resolves. */
-export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring'>): Promise<WorkerPool> {
+export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 'done'>): Promise<WorkerPool> {
+  const done = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  let told = 0
   const here = createWork(keys, setup)
   const calls = new Map<number, { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void }>()
   let lastCall = 0
@@ -35,7 +37,7 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
     for (const { reject } of calls.values()) reject(failure)
     calls.clear()
   }
-  const worker = await startWorker(ring, setup)
+  const worker = await startWorker(ring, { ...setup, done: done.buffer })
   worker.on('message', (message: FromWorker) => {
     if (message.kind === 'fatal') {
       const code = message.code in RESTORE_ERRORS ? (message.code as keyof typeof RESTORE_ERRORS) : 'RESTORE_WORKER_FAILED'
@@ -51,6 +53,11 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
     if (!isClosing) fail(fault('RESTORE_WORKER_FAILED', { found: `exit ${code}` }))
   })
 
+  const tell = (call: number, request: Request): void => {
+    told++
+    worker.postMessage({ call, request } satisfies ToWorker)
+  }
+  const isBusy = (): boolean => told - Atomics.load(done, 0) >= QUEUE_MAX
   const runAside = (request: Request): Promise<Outcome> =>
     new Promise((resolve, reject) => {
       if (failure !== undefined) {
@@ -58,7 +65,7 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
         return
       }
       calls.set(++lastCall, { resolve, reject })
-      worker.postMessage({ call: lastCall, request } satisfies ToWorker)
+      tell(lastCall, request)
     })
   const runHere = (request: Request): Outcome => {
     try {
@@ -70,11 +77,11 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
 
   return {
     broadcast(request) {
-      worker.postMessage({ call: 0, request } satisfies ToWorker)
+      tell(0, request)
       here.do(request)
     },
     run: async request => {
-      if (calls.size < QUEUE_MAX || failure !== undefined) return runAside(request)
+      if (!isBusy() || failure !== undefined) return runAside(request)
       return runHere(request)
     },
     runAside,
@@ -82,7 +89,7 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
       isClosing = true
       here.close()
       const gone = new Promise(resolve => worker.once('exit', resolve))
-      worker.postMessage({ call: 0, request: { kind: 'close' } } satisfies ToWorker)
+      tell(0, { kind: 'close' })
       await (failure === undefined ? gone : worker.terminate())
     },
   }

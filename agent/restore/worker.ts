@@ -15,6 +15,7 @@ shared.fill(0)
 const keys = deriveArchiveKeys(ring, setup.archive)
 ring.wipe()
 
+const done = new Int32Array(setup.done)
 const post = (message: FromWorker): void => port.postMessage(message)
 const work = createWork(keys, setup)
 port.on('message', ({ call, request }: ToWorker) => {
@@ -32,6 +33,7 @@ port.on('message', ({ call, request }: ToWorker) => {
     post({ kind: 'fatal', code: 'TARGET_FULL', found: errnoOf(error) ?? '' })
     return
   }
+  Atomics.add(done, 0, 1)
   if (call !== 0) post({ kind: 'outcome', call, outcome })
 })
 port.postMessage('ready')
