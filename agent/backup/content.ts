@@ -11,7 +11,7 @@ import { createChunker } from '#format/chunker.ts'
 import { hashContent, startExtentsHash } from '#format/content-hash.ts'
 import type { ArchiveKeys } from '#format/keys.ts'
 import type { NewExtent, UnfinishedBlock } from '#format/page.ts'
-import { BLOCK_BYTES_MAX, SMALL_FILE_BYTES } from '#protocol/limits.ts'
+import { SMALL_FILE_BYTES } from '#protocol/limits.ts'
 import { KIND } from '#protocol/record.ts'
 import type { Cache, Place } from './cache.ts'
 import type { Sending } from './sending.ts'
@@ -93,7 +93,7 @@ export function createContent(options: ContentOptions) {
 
   /** The pack with room for `length` more bytes, in another slot if need be; a new one if it would be too long for a block. */
   const openPack = async (length: number): Promise<Pack> => {
-    if (pack && pack.used + length > BLOCK_BYTES_MAX) closePack()
+    if (pack && pack.used + length > SLOT_BYTES) closePack()
     await sending.room()
     if (!pack) {
       if (!rest) {

@@ -1,11 +1,11 @@
 // The memory that file content is read into: a few slots inside the chunker's own memory, so that nothing is copied
 // between reading, cutting, hashing and compressing. A slot is free again when every block cut from it is compressed.
 // Waiting for a free slot is the back-pressure that holds the reader to the speed of the compressor.
-import { BLOCK_BYTES_MAX } from '#protocol/limits.ts'
+import { CHUNK_BYTES_MAX } from '#format/chunker.ts'
 
-/** Room for the longest block; most are a quarter of that, and lie in one slot together. */
-export const SLOT_BYTES = BLOCK_BYTES_MAX
-export const SLOTS = 3
+/** Room for the longest block; most are half of that, and lie in one slot together. */
+export const SLOT_BYTES = CHUNK_BYTES_MAX
+export const SLOTS = 5
 
 export type Slot = {
   /** Where the slot begins in the chunker's memory, in bytes. */

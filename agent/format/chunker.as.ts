@@ -6,7 +6,7 @@
 // the chunk before began. Measured with periods of 0.3 to 3 MB: 1.12 to 1.19 times the ideal stored, instead of 1.17 to 1.49.)
 
 const MIN: u32 = 262144
-const MAX: u32 = 4194304
+const MAX: u32 = 2097152
 const WINDOW: u32 = 64
 const BELOW: u64 = (<u64>1) << 45
 

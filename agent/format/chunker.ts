@@ -1,4 +1,4 @@
-// Content-defined cutting of file data into blocks of 256 KiB to 4 MiB, 768 KiB on average: a gear hash (as in FastCDC)
+// Content-defined cutting of file data into blocks of 256 KiB to 2 MiB, 750 KiB on average: a gear hash (as in FastCDC)
 // over a table that is derived from K_chunk, so that cuts say nothing to who has not the key.
 // The work is done by chunker.wasm (chunker.as.ts, built by scripts/build-chunker.ts): files are read straight into its
 // memory. Invariants: the memory never grows, so views into it stay valid; a cut depends only on the bytes before it,
@@ -9,8 +9,8 @@ import { join } from 'node:path'
 import sodium from 'sodium-native'
 
 export const CHUNK_BYTES_MIN = 256 * 1024
-/** Is BLOCK_BYTES_MAX: a chunk becomes a block. */
-export const CHUNK_BYTES_MAX = 4 * 1024 * 1024
+/** A chunk becomes a block. Blocks may be longer, but memory for them is what a backup's memory goes into. */
+export const CHUNK_BYTES_MAX = 2 * 1024 * 1024
 export const CHUNKER_BYTES_DEFAULT = 8 * 1024 * 1024
 
 const GEAR_CONTEXT = 'holdfast-gear'

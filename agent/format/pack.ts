@@ -17,6 +17,8 @@ export const ZSTD_LEVEL_DEFAULT = 2
 /** What is shorter is stored as it is. */
 const COMPRESSED_BYTES_MIN = 32
 const NO_MEMORY = Buffer.alloc(0)
+/** Room for what comes out of a compressor: enough for most blocks, so that it need not be taken anew. */
+const PRESS_BYTES_MIN = 2 * 1024 * 1024
 /** The libuv pool has four threads. */
 const COMPRESSORS_MAX = 4
 
@@ -60,7 +62,7 @@ export function createPacker(level: number = ZSTD_LEVEL_DEFAULT, atOnce: number 
   }
   const compress = async (press: Press, plaintext: Uint8Array): Promise<Packed> => {
     // Only what is written to becomes real memory.
-    if (press.target.length < plaintext.length) press.target = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES_MAX, plaintext.length))
+    if (press.target.length < plaintext.length) press.target = Buffer.allocUnsafeSlow(Math.max(PRESS_BYTES_MIN, plaintext.length))
     const body_bytes = await press.compressor.compress(plaintext, press.target.subarray(0, plaintext.length - 1))
     return body_bytes === undefined ? packStored(plaintext) : { codec: CODEC.zstd, plain_bytes: plaintext.length, body: press.target.subarray(0, body_bytes) }
   }

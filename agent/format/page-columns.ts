@@ -1,7 +1,7 @@
 // The columns of a page as they are encoded: one CBOR map whose keys are the names below, in FORMAT.md with the same
 // names. Here is only their shape; what they mean together is checked by page.ts.
 import { PAGE_ENTRIES_MAX } from '#protocol/limits.ts'
-import { decodeCbor } from './cbor.ts'
+import { type Arena, decodeCbor } from './cbor.ts'
 import { fault } from './errors.ts'
 
 export const PAGE_VERSION = 1
@@ -98,17 +98,18 @@ const LISTS = ['xattr_sets', 'users', 'groups'] as const
 export const invalidPage = (expected: string, found: string, cause?: unknown): Error => fault('PAGE_INVALID', { expected, found, cause })
 
 /**
- * Reads the columns out of a page's plaintext; the byte strings are views into it, the number columns copies.
+ * Reads the columns out of a page's plaintext; the byte strings are views into it, the number columns copies in the arena.
  *
  * @throws PAGE_INVALID         not deterministic CBOR, a column missing, unknown, of another type or of another length
  */
-export function readColumns(plaintext: Buffer): Columns {
-  let value: unknown
+export function readColumns(plaintext: Buffer): { readonly columns: Columns; readonly arena: Arena } {
+  let decoded: ReturnType<typeof decodeCbor>
   try {
-    value = decodeCbor(plaintext)
+    decoded = decodeCbor(plaintext)
   } catch (cause) {
     throw invalidPage('a page in deterministic CBOR', 'other bytes', cause)
   }
+  const { value, arena } = decoded
   if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) throw invalidPage('a map of columns', typeof value)
   const map = value as Record<string, unknown>
   if (map['version'] !== PAGE_VERSION) throw invalidPage(`version ${PAGE_VERSION}`, `version ${String(map['version'])}`)
@@ -127,7 +128,7 @@ export function readColumns(plaintext: Buffer): Columns {
   if (columns.extent_offset.length !== extents || columns.extent_length.length !== extents) throw invalidPage('extent columns of one length', 'others')
   const holes = columns.hole_entry.length
   if (columns.hole_offset.length !== holes || columns.hole_length.length !== holes) throw invalidPage('hole columns of one length', 'others')
-  return columns
+  return { columns, arena }
 }
 
 /** A list of id, name, id, name, … as a map; names as byte strings. @throws PAGE_INVALID */

@@ -10,6 +10,7 @@
 // Paths and names are byte strings: one character is one byte. Layout: FORMAT.md, "Page".
 import { BLOCK_BYTES_MAX, PAGE_BLOCKS_MAX, PATH_BYTES_MAX } from '#protocol/limits.ts'
 import { ID_BYTES } from '#protocol/record.ts'
+import { type Arena, takeFrom } from './cbor.ts'
 import { CONTENT_HASH_BYTES } from './content-hash.ts'
 import type { Entry, Rare } from './entry.ts'
 import { type Columns, FLAG, invalidPage, latin1, NAME_BYTES_MAX, readColumns, readNames, TARGET_BYTES_MAX, TYPE, TYPE_MASK } from './page-columns.ts'
@@ -56,6 +57,8 @@ export type Page = {
   rare(i: number): Rare | undefined
   readonly users: ReadonlyMap<number, string>
   readonly groups: ReadonlyMap<number, string>
+  /** Gives the memory of the columns back now: the collector would let many pages of it wait. The page may not be used any more. */
+  release(): void
 }
 
 /**
@@ -66,19 +69,19 @@ export type Page = {
  * @throws PAGE_INVALID
  */
 export function decodePage(plaintext: Buffer, clear: Buffer): Page {
-  const columns = readColumns(plaintext)
+  const { columns, arena } = readColumns(plaintext)
   const count = columns.depth.length
   const names = latin1(columns.names)
-  const nameStart = sumsOf(columns.name_bytes, columns.names.length, 'names')
-  const extentStart = sumsOf(columns.extents, columns.extent_block.length, 'extents')
+  const nameStart = sumsOf(columns.name_bytes, columns.names.length, 'names', arena)
+  const extentStart = sumsOf(columns.extents, columns.extent_block.length, 'extents', arena)
   const parents = latin1(columns.parents)
-  const parentOf = checkTree(columns, names, nameStart, parents)
+  const parentOf = checkTree(columns, names, nameStart, parents, arena)
   checkExtents(columns, clear)
   const holes = holesOf(columns)
   checkSizes(columns, extentStart, holes)
-  const targets = targetsOf(columns)
+  const targets = targetsOf(columns, arena)
   const devices = deviceNodesOf(columns)
-  const contentAt = contentsOf(columns)
+  const contentAt = contentsOf(columns, arena)
   const xattrSets = columns.xattr_sets.map(xattrsOf)
   for (const set of columns.xattr_set) if (set > xattrSets.length) throw invalidPage('xattrs of the page', `set ${set}`)
   for (const device of columns.dev) if (device >= columns.devices.length) throw invalidPage('a device of the page', `device ${device}`)
@@ -152,6 +155,7 @@ export function decodePage(plaintext: Buffer, clear: Buffer): Page {
     rare,
     users: readNames(columns.users, 'users'),
     groups: readNames(columns.groups, 'groups'),
+    release: () => void arena.memory.transfer(0),
   }
 }
 
@@ -186,8 +190,8 @@ export function* entriesOf(page: Page): Generator<Entry> {
 }
 
 // Running sums, from 0: where each entry's part of a list begins; they must end where the list does.
-function sumsOf(lengths: Uint16Array | Uint32Array, total: number, what: string): Uint32Array {
-  const sums = new Uint32Array(lengths.length + 1)
+function sumsOf(lengths: Uint16Array | Uint32Array, total: number, what: string, arena: Arena): Uint32Array {
+  const sums = takeFrom(arena, Uint32Array, lengths.length + 1)
   let sum = 0
   for (let i = 0; i < lengths.length; i++) {
     sum += lengths[i] as number
@@ -198,13 +202,13 @@ function sumsOf(lengths: Uint16Array | Uint32Array, total: number, what: string)
 }
 
 // Depths, names and order. Returns the entry of each entry's directory.
-function checkTree(columns: Columns, names: string, nameStart: Uint32Array, parents: string): Int32Array {
+function checkTree(columns: Columns, names: string, nameStart: Uint32Array, parents: string, arena: Arena): Int32Array {
   const { depth, mode } = columns
   if (names.includes('/') || names.includes('\0')) throw invalidPage('names without / and NUL', 'others')
   const above = parents === '' ? [] : parents.split('/')
   for (const part of above) if (!isName(part)) throw invalidPage('a path as parents', 'something else')
   if (depth[0] !== above.length + 1) throw invalidPage(`depth ${above.length + 1} first`, `${depth[0]}`)
-  const parentOf = new Int32Array(depth.length)
+  const parentOf = takeFrom(arena, Int32Array, depth.length)
   // By depth: the last entry there (-1: a component of parents), and how many bytes its path has.
   const lastAt: number[] = [-1, ...above.map(() => -1)]
   const pathBytes: number[] = [0]
@@ -303,9 +307,9 @@ function checkSizes(columns: Columns, extentStart: Uint32Array, holes: Map<numbe
   }
 }
 
-function targetsOf(columns: Columns): Map<number, string> {
+function targetsOf(columns: Columns, arena: Arena): Map<number, string> {
   const targets = new Map<number, string>()
-  const starts = sumsOf(columns.target_bytes, columns.targets.length, 'targets')
+  const starts = sumsOf(columns.target_bytes, columns.targets.length, 'targets', arena)
   const text = latin1(columns.targets)
   let next = 0
   columns.mode.forEach((mode, i) => {
@@ -334,8 +338,8 @@ function deviceNodesOf(columns: Columns): Map<number, [number, number]> {
 }
 
 // Where each entry's content hash begins, in bytes; -1 if it has none.
-function contentsOf(columns: Columns): Int32Array {
-  const at = new Int32Array(columns.flags.length)
+function contentsOf(columns: Columns, arena: Arena): Int32Array {
+  const at = takeFrom(arena, Int32Array, columns.flags.length)
   let next = 0
   for (let i = 0; i < at.length; i++) {
     const has = ((columns.flags[i] as number) & FLAG.content) !== 0

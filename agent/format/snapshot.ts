@@ -56,7 +56,7 @@ export function encodeSnapshot(snapshot: Omit<Snapshot, 'unreadable_count'>): Bu
 export function decodeSnapshot(plaintext: Buffer): Snapshot {
   let value: unknown
   try {
-    value = decodeCbor(plaintext)
+    value = decodeCbor(plaintext).value
   } catch (cause) {
     throw fault('SNAPSHOT_INVALID', { expected: 'a snapshot in deterministic CBOR', found: 'other bytes', cause })
   }

@@ -26,7 +26,8 @@ export function createDirectories(): Directories {
     leave,
     enter(entry) {
       leave(entry.path)
-      open.push(entry)
+      // The memory that they lie in is the page's, and gone before the directory is complete.
+      open.push(entry.xattrs ? { ...entry, xattrs: entry.xattrs.map(([name, value]) => [name, Buffer.from(value)]) } : entry)
     },
     leaveAll: () => leave(undefined),
     takeComplete() {

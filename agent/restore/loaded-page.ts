@@ -17,20 +17,28 @@ export type LoadedPage = {
   /** Where each extent begins in its file's content, without holes, in bytes. */
   readonly contentAt: Float64Array
   readonly regions: Map<number, Region[]>
+  /** Gives its memory back now: the collector would let that of many pages wait. It may not be used any more. */
+  release(): void
 }
 
-/** Reads a page that the main thread has opened and checked. */
-export function loadPage(message: PageMessage): LoadedPage {
-  const page = decodePage(bufferOf(message.plain), bufferOf(message.clear))
+/** Reads a page that the main thread has opened and checked; there it is decoded already. */
+export function loadPage(message: PageMessage, page: Page = decodePage(bufferOf(message.plain), bufferOf(message.clear))): LoadedPage {
   const extents = page.extentBlock.length
   const blocks = page.blocks.length / ID_BYTES
-  const blockStart = new Uint32Array(blocks + 1)
+  const memory = new ArrayBuffer(extents * 16 + blocks * 8 + 8)
+  const contentAt = new Float64Array(memory, 0, extents)
+  const extentsByBlock = new Uint32Array(memory, extents * 8, extents)
+  const entryOfExtent = new Uint32Array(memory, extents * 12, extents)
+  const blockStart = new Uint32Array(memory, extents * 16, blocks + 1)
+  const next = new Uint32Array(memory, extents * 16 + blocks * 4 + 4, blocks)
+  const release = (): void => {
+    page.release()
+    memory.transfer(0)
+    if (message.plain.buffer instanceof ArrayBuffer) message.plain.buffer.transfer(0)
+  }
   for (let extent = 0; extent < extents; extent++) (blockStart[(page.extentBlock[extent] as number) + 1] as number)++
   for (let block = 0; block < blocks; block++) blockStart[block + 1] = (blockStart[block + 1] as number) + (blockStart[block] as number)
-  const next = blockStart.slice()
-  const extentsByBlock = new Uint32Array(extents)
-  const entryOfExtent = new Uint32Array(extents)
-  const contentAt = new Float64Array(extents)
+  next.set(blockStart.subarray(0, blocks))
   for (let entry = 0; entry < page.count; entry++) {
     let content = entry === 0 ? message.content_start : 0
     for (let extent = page.extentStart(entry); extent < page.extentEnd(entry); extent++) {
@@ -42,7 +50,7 @@ export function loadPage(message: PageMessage): LoadedPage {
       content += page.extentLength[extent] as number
     }
   }
-  return { page, actions: message.actions, relocations: message.relocations, blockStart, extentsByBlock, entryOfExtent, contentAt, regions: new Map() }
+  return { page, actions: message.actions, relocations: message.relocations, blockStart, extentsByBlock, entryOfExtent, contentAt, regions: new Map(), release }
 }
 
 /** What is set on a file besides its content; cheaper than the whole entry. */

@@ -14,6 +14,7 @@ import type { Selection } from './selection.ts'
 /** Plaintext of pages that are asked for at once, in bytes, going by the page before; twice as much may be in memory. */
 const PAGES_BYTES_AIM = 1024 * 1024
 const PAGES_AT_ONCE_MAX = 8
+const NO_ROOM = Buffer.alloc(0)
 
 export type OpenPage = { readonly ordinal: number; readonly id: Buffer; readonly page: Page; readonly plain: Buffer; readonly clear: Buffer }
 export type LostPage = { readonly ordinal: number; readonly id: Buffer; readonly lost: Fault }
@@ -42,8 +43,10 @@ async function readSome(source: RecordSource, keys: ArchiveKeys, ids: readonly B
   await createFetcher(source).fetch([...new Set(names)], {
     onRecord: (name, record) => {
       try {
-        const { plain, clear } = openExpected(keys, KIND.page, Buffer.from(name, 'latin1'), record)
-        found.set(name, { page: decodePage(plain, clear), plain, clear })
+        const opened = openExpected(keys, KIND.page, Buffer.from(name, 'latin1'), record, { room: NO_ROOM })
+        // What was stored without compression lies in the record, whose memory is used again.
+        const plain = opened.plain.buffer === record.buffer ? Buffer.from(opened.plain) : opened.plain
+        found.set(name, { page: decodePage(plain, opened.clear), plain, clear: opened.clear })
       } catch (error) {
         if (!(error instanceof Fault)) throw error
         found.set(name, { lost: error })

@@ -13,8 +13,8 @@ import { ACTION, type PlannedPage, planPage } from './plan.ts'
 import type { Relocation } from './relocations.ts'
 import type { Selection } from './selection.ts'
 
-const WINDOW_ENTRIES = 8192
-const WINDOW_EXTENTS = 32_768
+const WINDOW_ENTRIES = 4096
+const WINDOW_EXTENTS = 16_384
 const WINDOW_PAGES = 16
 
 export type WindowPage = { readonly slot: number; readonly planned: PlannedPage; readonly message: PageMessage }

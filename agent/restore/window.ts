@@ -45,7 +45,7 @@ export function runWindow(window: Window, context: WindowContext, before: Promis
 async function run(window: Window, context: WindowContext, before: Promise<void>, markStarted: () => void): Promise<void> {
   const { pool } = context
   const bySlot = new Map(window.pages.map(page => [page.slot, page]))
-  for (const { message } of window.pages) pool.broadcast(message)
+  for (const { message, planned } of window.pages) pool.broadcast(message, planned.page)
   const round = { pages: window.pages, bySlot, assemblies: window.assemblies, open: window.open }
   await runRound(round, context, markStarted)
   await before

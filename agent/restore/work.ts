@@ -237,17 +237,19 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 
   }
 
   return {
-    do(request: Request): Outcome {
+    /** @param page  of a request of kind page, if it is decoded already */
+    do(request: Request, page?: Page): Outcome {
       const outcome = emptyOutcome()
       switch (request.kind) {
         case 'page':
-          pages.set(request.slot, loadPage(request))
+          pages.set(request.slot, loadPage(request, page))
           break
         case 'actions':
           pageAt(request.slot).actions = request.actions
           break
         case 'forget':
           placing?.closeOpen()
+          pages.get(request.slot)?.release()
           pages.delete(request.slot)
           break
         case 'prepare':

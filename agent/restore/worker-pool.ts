@@ -4,6 +4,7 @@
 // (records, content) lies outside of it and is given back by hand.
 import { Worker } from 'node:worker_threads'
 import { type ArchiveKeys, encodeKeyRing, type KeyRing, wipeSecureBuffer } from '#format/keys.ts'
+import type { Page } from '#format/page.ts'
 import { fault, RESTORE_ERRORS } from './errors.ts'
 import type { FromWorker, Outcome, Request, ToWorker, WorkerSetup } from './messages.ts'
 import { errnoOf, isFull } from './target-errors.ts'
@@ -14,8 +15,8 @@ const QUEUE_MAX = 5
 const WORKER_LIMITS = { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 2, stackSizeMb: 2 }
 
 export type WorkerPool = {
-  /** To both threads, ahead of all later requests. */
-  broadcast(request: Request): void
+  /** To both threads, ahead of all later requests. A page comes decoded, too: this thread need not do that again. */
+  broadcast(request: Request, page?: Page): void
   /** To the worker if it would begin soon, else this thread does it at once. */
   run(request: Request): Promise<Outcome>
   /** To the worker in any case: for what takes long. */
@@ -76,9 +77,9 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
   }
 
   return {
-    broadcast(request) {
+    broadcast(request, page) {
       tell(0, request)
-      here.do(request)
+      here.do(request, page)
     },
     run: async request => {
       if (!isBusy() || failure !== undefined) return runAside(request)

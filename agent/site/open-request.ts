@@ -16,8 +16,16 @@ export type Request = {
   readonly signal?: AbortSignal | undefined
 }
 
-/** What a request sends, in order; nothing is copied. */
-export const piecesOf = ({ body, pieces }: Request): readonly Uint8Array[] => (body === undefined ? (pieces ?? []) : [Buffer.from(JSON.stringify(body))])
+/** So much is written at once: TLS has memory for all of that, and what is longer would be mapped and zeroed each time. */
+const WRITE_BYTES_MAX = 96 * 1024
+
+/** What a request sends, in order and in parts of at most WRITE_BYTES_MAX; nothing is copied. */
+export function piecesOf({ body, pieces }: Request): readonly Uint8Array[] {
+  const parts: Uint8Array[] = []
+  for (const piece of body === undefined ? (pieces ?? []) : [Buffer.from(JSON.stringify(body))])
+    for (let at = 0; at < piece.length; at += WRITE_BYTES_MAX) parts.push(piece.subarray(at, at + WRITE_BYTES_MAX))
+  return parts
+}
 
 /** A request that waits for its body and its end. */
 export function requestOf(request: Request, length_bytes = 0): ClientRequest {

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 
 /** Room for what is under way in one direction, in bytes. */
-export const RECORD_MEMORY_BYTES = 12 * 1024 * 1024
+export const RECORD_MEMORY_BYTES = 8 * 1024 * 1024
 
 export type RecordMemory = {
   /** A piece of exactly this length; a promise if there is no room just now. What is longer than the whole gets memory of its own. */

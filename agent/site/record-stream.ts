@@ -3,6 +3,7 @@
 import { fault } from '#protocol/errors.ts'
 import { parseRecordHeader, RECORD_HEADER_BYTES, recordBytes } from '#protocol/record.ts'
 import { createHandover, type OnRecord, type RecordMemory } from './record-memory.ts'
+import { chunksDropped } from './short-lived-memory.ts'
 
 /**
  * Takes a stream apart and hands each record over; nothing more is read while the memory has no room. Resolves when all
@@ -39,6 +40,7 @@ export async function readRecords(stream: AsyncIterable<Buffer>, memory: RecordM
           record = undefined
         }
       }
+      chunksDropped(part.length)
     }
     if (record || head_bytes > 0) throw fault('RECORD_CUT')
   } finally {

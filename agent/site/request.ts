@@ -97,8 +97,8 @@ function sendOnce(asked: Request): Promise<IncomingMessage> {
       else if (!answered && request.reusedSocket && error.code === 'ECONNRESET') resolve(sendOnce(asked))
       else reject(faultOfConnection(error, origin))
     })
-    // Piece by piece, as the connection takes them: TLS copies as a whole what is written at once. By the callbacks, because a
-    // request on a connection that was kept does not say 'drain' every time.
+    // Piece by piece, as the connection takes them. By the callbacks, because a request on a connection that was kept does not
+    // say 'drain' every time.
     let next = 0
     const writeOn = (): void => {
       const piece = pieces[next++]

@@ -60,7 +60,7 @@ for (const [name, change] of Object.entries<Record<string, unknown>>({
   'a hostname of bytes': { hostname: new Uint8Array(3) },
 })) {
   test(`a snapshot is refused: ${name}`, t => {
-    const map = decodeCbor(PLAINTEXT) as Record<string, unknown>
+    const map = decodeCbor(PLAINTEXT).value as Record<string, unknown>
     t.true(
       isFault(
         t.throws(() => decodeSnapshot(encodeCbor({ ...map, ...change }))),
