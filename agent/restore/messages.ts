@@ -15,8 +15,6 @@ export type WorkerSetup = {
   readonly target: string | undefined
   readonly onConflict: OnConflict
   readonly isResume: boolean
-  /** See turns.ts. */
-  readonly turns: SharedArrayBuffer
   /** One number of 32 bits: how many requests the worker has done. Seen at once, when its answers still wait in line. */
   readonly done: SharedArrayBuffer
 }
@@ -42,6 +40,8 @@ export type Request =
   | { readonly kind: 'prepare'; readonly slot: number }
   /** `record` lies in shared memory, and is used up. `places`: pairs of slot and index of the block in that page. Without `record` the block is lost, and `lost` says why. */
   | { readonly kind: 'block'; readonly id: string; readonly record: Uint8Array | undefined; readonly lost: string; readonly places: Uint32Array }
+  /** The same of a block that is open already: its content in shared memory, or why there is none. */
+  | { readonly kind: 'opened'; readonly plain: Uint8Array | undefined; readonly why: Breakage | undefined; readonly places: Uint32Array }
   | { readonly kind: 'plain'; readonly slot: number }
   | { readonly kind: 'links'; readonly slot: number; readonly links: readonly { readonly index: number; readonly to: string }[] }
   /** All pieces are written: checks, sets metadata and renames; a broken one is removed. */
@@ -84,6 +84,7 @@ export const emptyOutcome = (): Outcome => ({
 
 export type ToWorker = { readonly call: number; readonly request: Request }
 export type FromWorker =
+  | { readonly kind: 'ready' }
   | { readonly kind: 'outcome'; readonly call: number; readonly outcome: Outcome }
   /** Ends the restore: a full volume, for example. */
   | { readonly kind: 'fatal'; readonly code: string; readonly found: string }

@@ -5,21 +5,19 @@
 import { closeSync, ftruncateSync, readSync, writeSync } from 'node:fs'
 import { entryAt, TYPE, TYPE_MASK } from '#format/page.ts'
 import { temporaryPath } from './assembly.ts'
-import { otherPath } from './conflict.ts'
+import { type OnConflict, otherPath } from './conflict.ts'
 import { NAMES_MAX } from './ground.ts'
 import { type LoadedPage, metadataAt, placeOf, regionsOf } from './loaded-page.ts'
-import type { WorkerSetup } from './messages.ts'
 import { forEachRun } from './regions.ts'
 import { INCOMPLETE_MODE, type Metadata, type Target } from './target.ts'
 import { errnoOf } from './target-errors.ts'
-import { inTurn } from './turns.ts'
 
 const NOTHING = Buffer.alloc(0)
 
 /** Where an entry ended up; undefined if what was there was left alone (`skip`). */
 export type Placed = string | undefined
 
-export function createPlacing(target: Target, { onConflict, isResume, turns }: Pick<WorkerSetup, 'onConflict' | 'isResume' | 'turns'>) {
+export function createPlacing(target: Target, onConflict: OnConflict, isResume: boolean) {
   /** The file of the last piece: the next piece is mostly of the same. */
   let open: { path: string; fd: number } | undefined
 
@@ -168,9 +166,7 @@ export function createPlacing(target: Target, { onConflict, isResume, turns }: P
         open = { path, fd: target.open(path) }
       }
       const { fd } = open
-      forEachRun(regionsOf(loaded, index), content_start, piece.length, (from, file, length) =>
-        inTurn(turns, () => writeFully(fd, piece.subarray(from, from + length), file)),
-      )
+      forEachRun(regionsOf(loaded, index), content_start, piece.length, (from, file, length) => writeFully(fd, piece.subarray(from, from + length), file))
     },
 
     /** All pieces are written and checked: sets metadata, and gives the file its name. `check` sees the file before. */

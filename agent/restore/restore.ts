@@ -14,7 +14,6 @@ import type { RecordSource } from './record-source.ts'
 import { createSelection } from './selection.ts'
 import type { OpenSnapshot } from './snapshots.ts'
 import { addFailure, addOutcome, createTally, type Tally } from './tally.ts'
-import { createTurns } from './turns.ts'
 import { type RunningWindow, runWindow, type WindowContext } from './window.ts'
 import { startWorkers } from './worker-pool.ts'
 
@@ -51,12 +50,11 @@ export async function restore(options: RestoreOptions): Promise<Tally> {
   const selection = createSelection(options.paths)
   const onFailure = (failure: Failure): void => addFailure(tally, failure, options.onFailure)
   const ground = options.target === undefined ? undefined : createGround(options.target, options.onConflict, options.isResume)
-  const pool = await startWorkers(options.ring, keys, {
+  const pool = startWorkers(options.ring, keys, {
     archive: keys.archive,
     target: options.target,
     onConflict: options.onConflict,
     isResume: options.isResume,
-    turns: createTurns(),
   })
   const slots: number[] = []
   let slotCount = 0

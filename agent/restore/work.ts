@@ -19,9 +19,11 @@ import { breakageOf, isFull } from './target-errors.ts'
 
 const READ_BACK_BYTES = 256 * 1024
 
+type BlockRequest = Extract<Request, { kind: 'block' }>
+
 export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 'done'>) {
   const target = setup.target === undefined ? undefined : openTarget(setup.target)
-  const placing = target && createPlacing(target, setup)
+  const placing = target && createPlacing(target, setup.onConflict, setup.isResume)
   const standing = target && createStanding(target, keys)
   const pages = new Map<number, LoadedPage>()
   /** For the content of the block that is being worked on. */
@@ -76,17 +78,20 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 
     return hash.digest()
   }
 
-  const onBlock = (request: Extract<Request, { kind: 'block' }>, outcome: Outcome): void => {
-    let plain: Buffer | undefined
-    const lost: Breakage = { code: 'RECORD_DAMAGED', reason: request.lost, isDamage: true }
-    const why = request.record
-      ? attempt(outcome, noPath, () => {
-          plain = openExpected(keys, KIND.block, Buffer.from(request.id, 'latin1'), bufferOf(request.record as Uint8Array), { room }).plain
-        })
-      : lost
-    for (let at = 0; at < request.places.length; at += 2) {
-      const slot = request.places[at] as number
-      const block = request.places[at + 1] as number
+  /** The content of a block, in `into` if it fits; or why there is none. */
+  const open = (request: BlockRequest, into: Buffer): { plain: Buffer | undefined; why: Breakage | undefined } => {
+    if (!request.record) return { plain: undefined, why: { code: 'RECORD_DAMAGED', reason: request.lost, isDamage: true } }
+    try {
+      return { plain: openExpected(keys, KIND.block, Buffer.from(request.id, 'latin1'), bufferOf(request.record), { room: into }).plain, why: undefined }
+    } catch (error) {
+      return { plain: undefined, why: breakageOf(error) }
+    }
+  }
+
+  const onOpened = (plain: Buffer | undefined, why: Breakage | undefined, places: Uint32Array, outcome: Outcome): void => {
+    for (let at = 0; at < places.length; at += 2) {
+      const slot = places[at] as number
+      const block = places[at + 1] as number
       const loaded = pageAt(slot)
       const end = loaded.blockStart[block + 1] as number
       for (let i = loaded.blockStart[block] as number; i < end; i++) onExtent(slot, loaded, loaded.extentsByBlock[i] as number, plain, why, outcome)
@@ -237,6 +242,24 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 
   }
 
   return {
+    open,
+    /**
+     * How long a block must be for the files that are written from it piece by piece; 0 if there are none. Two threads that
+     * write to one file wait for one another inside the kernel, so only one does.
+     */
+    pieceBytes({ places }: BlockRequest): number {
+      let bytes = 0
+      for (let at = 0; at < places.length; at += 2) {
+        const { blockStart, extentsByBlock, entryOfExtent, actions, page } = pageAt(places[at] as number)
+        const block = places[at + 1] as number
+        for (let i = blockStart[block] as number; i < (blockStart[block + 1] as number); i++) {
+          const extent = extentsByBlock[i] as number
+          if (actions[entryOfExtent[extent] as number] === ACTION.pieces)
+            bytes = Math.max(bytes, (page.extentOffset[extent] as number) + (page.extentLength[extent] as number))
+        }
+      }
+      return bytes
+    },
     /** @param page  of a request of kind page, if it is decoded already */
     do(request: Request, page?: Page): Outcome {
       const outcome = emptyOutcome()
@@ -255,8 +278,13 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 
         case 'prepare':
           onPrepare(request.slot, outcome)
           break
-        case 'block':
-          onBlock(request, outcome)
+        case 'block': {
+          const { plain, why } = open(request, room)
+          onOpened(plain, why, request.places, outcome)
+          break
+        }
+        case 'opened':
+          onOpened(request.plain && bufferOf(request.plain), request.why, request.places, outcome)
           break
         case 'plain':
           onPlain(request.slot, outcome)

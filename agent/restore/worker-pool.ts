@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads'
 import { type ArchiveKeys, encodeKeyRing, type KeyRing, wipeSecureBuffer } from '#format/keys.ts'
 import type { Page } from '#format/page.ts'
+import { createRecordMemory } from '#site/record-memory.ts'
 import { fault, RESTORE_ERRORS } from './errors.ts'
 import type { FromWorker, Outcome, Request, ToWorker, WorkerSetup } from './messages.ts'
 import { errnoOf, isFull } from './target-errors.ts'
@@ -12,21 +13,26 @@ import { createWork } from './work.ts'
 
 /** Requests that wait in the worker; more would only cost memory. */
 const QUEUE_MAX = 5
+/** The same of blocks that only the worker may write: this thread can open them meanwhile. */
+const WRITING_QUEUE_MAX = 2
+/** Content that was opened here and waits for the worker to write it. */
+const PLAIN_MEMORY_BYTES = 4 * 1024 * 1024
 const WORKER_LIMITS = { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 2, stackSizeMb: 2 }
 
 export type WorkerPool = {
   /** To both threads, ahead of all later requests. A page comes decoded, too: this thread need not do that again. */
   broadcast(request: Request, page?: Page): void
-  /** To the worker if it would begin soon, else this thread does it at once. */
+  /** To the worker if it would begin soon, else this thread does it at once; but pieces of files are written by the worker only. */
   run(request: Request): Promise<Outcome>
   /** To the worker in any case: for what takes long. */
   runAside(request: Request): Promise<Outcome>
   close(): Promise<void>
 }
 
-/** Starts the worker; it has read the ring when this resolves. */
-export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 'done'>): Promise<WorkerPool> {
+/** Starts the worker. What it is told waits until it has loaded. */
+export function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 'done'>): WorkerPool {
   const done = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  const plains = createRecordMemory(PLAIN_MEMORY_BYTES)
   let told = 0
   const here = createWork(keys, setup)
   const calls = new Map<number, { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void }>()
@@ -38,8 +44,14 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
     for (const { reject } of calls.values()) reject(failure)
     calls.clear()
   }
-  const worker = await startWorker(ring, { ...setup, done: done.buffer })
+  const worker = startWorker(ring, { ...setup, done: done.buffer })
+  // Ending it before would end the process.
+  const loaded = Promise.withResolvers<void>()
   worker.on('message', (message: FromWorker) => {
+    if (message.kind === 'ready') {
+      loaded.resolve()
+      return
+    }
     if (message.kind === 'fatal') {
       const code = message.code in RESTORE_ERRORS ? (message.code as keyof typeof RESTORE_ERRORS) : 'RESTORE_WORKER_FAILED'
       fail(fault(code, { found: message.found }))
@@ -51,6 +63,7 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
   })
   worker.on('error', error => fail(fault('RESTORE_WORKER_FAILED', { found: error instanceof Error ? error.message : String(error), cause: error })))
   worker.on('exit', code => {
+    loaded.resolve()
     if (!isClosing) fail(fault('RESTORE_WORKER_FAILED', { found: `exit ${code}` }))
   })
 
@@ -58,7 +71,6 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
     told++
     worker.postMessage({ call, request } satisfies ToWorker)
   }
-  const isBusy = (): boolean => told - Atomics.load(done, 0) >= QUEUE_MAX
   const runAside = (request: Request): Promise<Outcome> =>
     new Promise((resolve, reject) => {
       if (failure !== undefined) {
@@ -82,11 +94,20 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
       here.do(request, page)
     },
     run: async request => {
-      if (!isBusy() || failure !== undefined) return runAside(request)
-      return runHere(request)
+      const waiting = told - Atomics.load(done, 0)
+      const piece_bytes = request.kind === 'block' && waiting >= WRITING_QUEUE_MAX ? here.pieceBytes(request) : 0
+      if (failure !== undefined || waiting < (piece_bytes > 0 ? WRITING_QUEUE_MAX : QUEUE_MAX)) return runAside(request)
+      if (request.kind !== 'block' || piece_bytes === 0) return runHere(request)
+      const room = await plains.take(piece_bytes)
+      try {
+        return await runAside({ kind: 'opened', ...here.open(request, room), places: request.places })
+      } finally {
+        plains.give(room)
+      }
     },
     runAside,
     async close() {
+      await loaded.promise
       isClosing = true
       here.close()
       const gone = new Promise(resolve => worker.once('exit', resolve))
@@ -96,19 +117,11 @@ export async function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit
   }
 }
 
-async function startWorker(ring: KeyRing, setup: Omit<WorkerSetup, 'ring'>): Promise<Worker> {
+function startWorker(ring: KeyRing, setup: Omit<WorkerSetup, 'ring'>): Worker {
   const encoded = encodeKeyRing(ring)
   const shared = new SharedArrayBuffer(encoded.length)
   Buffer.from(shared).set(encoded)
   wipeSecureBuffer(encoded)
   const workerData: WorkerSetup = { ...setup, ring: shared }
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, resourceLimits: WORKER_LIMITS })
-  await new Promise<void>((resolve, reject) => {
-    worker.once('error', reject)
-    worker.once('message', () => {
-      worker.off('error', reject)
-      resolve()
-    })
-  })
-  return worker
+  return new Worker(new URL('./worker.ts', import.meta.url), { workerData, resourceLimits: WORKER_LIMITS })
 }

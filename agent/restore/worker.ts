@@ -36,4 +36,4 @@ port.on('message', ({ call, request }: ToWorker) => {
   Atomics.add(done, 0, 1)
   if (call !== 0) post({ kind: 'outcome', call, outcome })
 })
-port.postMessage('ready')
+post({ kind: 'ready' })
