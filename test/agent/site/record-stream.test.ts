@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
 import test from 'ava'
 import fc from 'fast-check'
 import { isFault } from '#protocol/fault.ts'
@@ -12,7 +13,8 @@ const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
 const memory = createRecordMemory(100_000)
 const record = (bytes: number): Buffer => frameRecord(KIND.block, 1, randomBytes(32), Buffer.alloc(0), randomBytes(bytes))
 
-async function* cut(bytes: Buffer, points: readonly number[]): AsyncGenerator<Buffer> {
+const cut = (bytes: Buffer, points: readonly number[]): Readable => Readable.from(partsOf(bytes, points))
+function* partsOf(bytes: Buffer, points: readonly number[]): Generator<Buffer> {
   let from = 0
   for (const point of [...points].sort((a, b) => a - b).filter(one => one < bytes.length)) {
     yield bytes.subarray(from, point)
@@ -47,7 +49,11 @@ test('as much is read as the memory has room for, and no more until something is
     }
   }
   const open: (() => void)[] = []
-  const reading = readRecords(source(), createRecordMemory(2 * length), () => new Promise<void>(resolve => open.push(resolve)))
+  const reading = readRecords(
+    Readable.from(source(), { highWaterMark: 1 }),
+    createRecordMemory(2 * length),
+    () => new Promise<void>(resolve => open.push(resolve)),
+  )
   while (taken < 3) await new Promise(resolve => setImmediate(resolve))
   for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
   t.is(open.length, 2)
