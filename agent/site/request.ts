@@ -1,5 +1,5 @@
 // One HTTPS request to one of the site's servers, with everything bounded. Answers are checked before they are used.
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { faultFromAnswer } from '#protocol/errors.ts'
 import { Fault, isFault } from '#protocol/fault.ts'
@@ -11,6 +11,8 @@ import { piecesOf, type Request, requestOf } from './open-request.ts'
 
 /** No byte in either direction for so long ends a request. */
 const SILENCE_MS = 60_000
+/** Of a request's body, so much is handed to the connection before the first of it is on its way. */
+const AHEAD_BYTES_MAX = 512 * 1024
 /** A broken connection is tried so often, with pauses that double: 0.5, 1, 2 and 4 seconds. */
 const TRIES_MAX = 5
 const PAUSE_MS = 250
@@ -97,16 +99,32 @@ function sendOnce(asked: Request): Promise<IncomingMessage> {
       else if (!answered && request.reusedSocket && error.code === 'ECONNRESET') resolve(sendOnce(asked))
       else reject(faultOfConnection(error, origin))
     })
-    // Piece by piece, as the connection takes them. By the callbacks, because a request on a connection that was kept does not
-    // say 'drain' every time.
-    let next = 0
-    const writeOn = (): void => {
-      const piece = pieces[next++]
-      if (next >= pieces.length) request.end(piece)
-      else request.write(piece, error => !error && writeOn())
-    }
-    writeOn()
+    writeAll(request, pieces)
   })
+}
+
+/**
+ * Writes pieces as the connection takes them, a few ahead, because each answer may come a turn of the event loop later, and
+ * ends the request. By the callbacks, because a request on a connection that was kept does not say 'drain' every time.
+ */
+function writeAll(request: ClientRequest, pieces: readonly Uint8Array[]): void {
+  let next = 0
+  let ahead_bytes = 0
+  const writeOn = (): void => {
+    while (next < pieces.length - 1 && ahead_bytes < AHEAD_BYTES_MAX) {
+      const piece = pieces[next++] as Uint8Array
+      ahead_bytes += piece.length
+      request.write(piece, error => {
+        ahead_bytes -= piece.length
+        if (!error) writeOn()
+      })
+    }
+    if (next === pieces.length - 1 || pieces.length === 0) {
+      request.end(pieces[next])
+      next = pieces.length
+    }
+  }
+  writeOn()
 }
 
 const CLOCK_CODES = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'])
