@@ -1,6 +1,5 @@
 // Reads files into slots and cuts them into blocks. Small files run together into a pack in the order in which they
-// come; a pack ends where the content hash of a file says so (in proportion to the file's size, about every
-// PACK_BYTES_AIM), so that the same files make the same blocks again, and a small file is never cut in two.
+// come; a pack ends where the content hash of a file says so (in proportion to the file's size), so that the same files make the same blocks again, and a small file is never cut in two.
 // Large files are cut alone, by content (#format/chunker.ts). A file is compared with its state before it was read; one that
 // changed meanwhile is read again, and if it goes on changing it is stored as last read, and reported.
 import { closeSync, constants, openSync, readSync } from 'node:fs'
@@ -17,11 +16,9 @@ import type { Cache, Place } from './cache.ts'
 import type { Sending } from './sending.ts'
 import { createSlots, SLOT_BYTES, SLOTS, type Slot } from './slots.ts'
 
-/** The length at which packs end on average, and below which they never do. */
-const PACK_BYTES_AIM = 1024 * 1024
-const PACK_BYTES_MIN = 256 * 1024
-/** A pack begins in what is left of a slot only if it probably has room there; otherwise it is copied to the next slot. */
-const REST_BYTES_MIN = 1.5 * PACK_BYTES_AIM
+/** Behind the minimum one byte in so many ends a pack, on average; a slot is the longest. Longer packs compress better. */
+const PACK_BYTES_MIN = 1024 * 1024
+const PACK_BYTES_BETWEEN_ENDS = 1024 * 1024
 /** Shorter files are not looked up by their hash: a reference costs more than it saves. */
 const PLACE_BYTES_MIN = 4096
 /** How often a file that changes while it is read is read at most; large ones once. */
@@ -41,7 +38,13 @@ export type ReadContent = {
   readonly isUnstable: boolean
 }
 type Hole = [offset: number, length: number]
-type Pack = { slot: Slot; start: number; used: number; block: UnfinishedBlock; places: { hash: Buffer; offset: number; length: number }[] }
+type Pack = {
+  readonly slot: Slot
+  readonly start: number
+  used: number
+  readonly block: UnfinishedBlock
+  readonly places: { hash: Buffer; offset: number; length: number }[]
+}
 
 export type ContentOptions = {
   readonly keys: ArchiveKeys
@@ -62,8 +65,6 @@ export function createContent(options: ContentOptions) {
   const pending = new Map<string, { block: UnfinishedBlock; offset: number; length: number }>()
   const counts = { read_bytes: 0 }
   let pack: Pack | undefined
-  /** What is left of the slot in which the last pack lies; held. */
-  let rest: { readonly slot: Slot; readonly start: number } | undefined
 
   const takeSlot = async (): Promise<Slot> => {
     await sending.room()
@@ -75,8 +76,6 @@ export function createContent(options: ContentOptions) {
     pack = undefined
     if (!closing) return
     const { slot, start, used } = closing
-    rest = slot.start + SLOT_BYTES - start - used >= REST_BYTES_MIN ? { slot, start: start + used } : undefined
-    if (rest) slots.hold(slot)
     if (used === 0) {
       slots.release(slot)
       return
@@ -89,27 +88,16 @@ export function createContent(options: ContentOptions) {
     )
   }
 
-  const packWithRoom = (length: number): Pack | undefined => (pack && pack.start + pack.used + length <= pack.slot.start + SLOT_BYTES ? pack : undefined)
+  const packWithRoom = (length: number): Pack | undefined => (pack && pack.used + length <= SLOT_BYTES ? pack : undefined)
 
-  /** The pack with room for `length` more bytes, in another slot if need be; a new one if it would be too long for a block. */
+  /** A pack with room for `length` more bytes: a new one if the last would be too long. */
   const openPack = async (length: number): Promise<Pack> => {
-    if (pack && pack.used + length > SLOT_BYTES) closePack()
+    const open = packWithRoom(length)
+    if (open) return open
+    closePack()
     await sending.room()
-    if (!pack) {
-      if (!rest) {
-        const slot = await slots.take()
-        rest = { slot, start: slot.start }
-      }
-      pack = { ...rest, used: 0, block: { id: undefined }, places: [] }
-      rest = undefined
-    }
-    if (!packWithRoom(length)) {
-      const slot = await slots.take()
-      memory.copyWithin(slot.start, pack.start, pack.start + pack.used)
-      slots.release(pack.slot)
-      pack.slot = slot
-      pack.start = slot.start
-    }
+    const slot = await slots.take()
+    pack = { slot, start: slot.start, used: 0, block: { id: undefined }, places: [] }
     return pack
   }
 
@@ -121,8 +109,9 @@ export function createContent(options: ContentOptions) {
     return place && { block: place.block, offset: place.offset, length: place.length }
   }
 
-  /** Whether a pack ends behind a file: with probability length / PACK_BYTES_AIM, decided by its content. */
-  const endsPack = (hash: Buffer, length: number, used: number): boolean => used >= PACK_BYTES_MIN && hash.readUInt32LE(0) < (length / PACK_BYTES_AIM) * 2 ** 32
+  /** Whether a pack ends behind a file: with probability length / PACK_BYTES_BETWEEN_ENDS, decided by its content. */
+  const endsPack = (hash: Buffer, length: number, used: number): boolean =>
+    used >= PACK_BYTES_MIN && hash.readUInt32LE(0) < (length / PACK_BYTES_BETWEEN_ENDS) * 2 ** 32
 
   const readSmall = async (
     fd: number,
@@ -131,7 +120,7 @@ export function createContent(options: ContentOptions) {
     size: number,
   ): Promise<{ extents: NewExtent[]; content: Buffer; read_bytes: number }> => {
     // At the file's end one byte more than expected is asked for, so that growth is seen.
-    const into = packWithRoom(length + 1) ?? (await openPack(length + 1))
+    const into = await openPack(length + 1)
     const at = into.start + into.used
     let read_bytes = 0
     for (const [offset, region_bytes] of regions) {
@@ -243,8 +232,7 @@ export function createContent(options: ContentOptions) {
     },
     /** Takes in the content of a small file that was read already. */
     async take(content: Buffer, stats: FileStats): Promise<ReadContent> {
-      const into = packWithRoom(content.length) ?? (await openPack(content.length))
-      return takeInto(into, content, stats)
+      return takeInto(await openPack(content.length), content, stats)
     },
     /** take() at once; undefined if there is no room just now. */
     takeNow(content: Buffer, stats: FileStats): ReadContent | undefined {

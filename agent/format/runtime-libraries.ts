@@ -31,6 +31,9 @@ type Libraries = {
 }
 
 const ZSTD_C_COMPRESSION_LEVEL = 100
+const ZSTD_C_WINDOW_LOG = 101
+/** A block is seen as a whole, whatever the level. */
+const WINDOW_LOG = 21
 const EVP_CTRL_AEAD_GET_TAG = 0x10
 const EVP_CTRL_AEAD_SET_TAG = 0x11
 export const GCM_TAG_BYTES = 16
@@ -73,6 +76,7 @@ export function createCompressor(level: number): Compressor {
   const { createCCtx, freeCCtx, setCCtx, compress, isError } = libraries
   const context = createCCtx()
   assert(isError(setCCtx(context, ZSTD_C_COMPRESSION_LEVEL, level)) === 0, 'not a level')
+  assert(isError(setCCtx(context, ZSTD_C_WINDOW_LOG, WINDOW_LOG)) === 0)
   return {
     compress: (source, target) =>
       new Promise((resolve, reject) => {
