@@ -6,7 +6,8 @@ import type { Session } from '#protocol/storage-api.ts'
 import type { Site } from '#site/site.ts'
 import { fault } from './errors.ts'
 import type { BackupCounts } from './messages.ts'
-import { type ReaderThread, startReaderThread } from './reader-thread.ts'
+import { createReaderThread, type ReaderThread } from './reader-thread.ts'
+import { startReaderWorker } from './reader-worker.ts'
 import type { Unreadable } from './unreadable.ts'
 
 export type BackupOptions = {
@@ -37,7 +38,7 @@ export type BackupResult = {
 /**
  * Backs up once and commits a snapshot, durable on the storage node when this resolves.
  *
- * @param reader  started a little earlier, so that it has loaded by now; it ends with the backup
+ * @param reader  ends with the backup
  * @throws SESSION_BUSY, ARCHIVE_ROLLED_BACK, UNREACHABLE, and whatever else the site answers; what was sent stays and is not sent again
  */
 export async function backUp(site: Site, reader: ReaderThread, options: BackupOptions): Promise<BackupResult> {
@@ -47,7 +48,7 @@ export async function backUp(site: Site, reader: ReaderThread, options: BackupOp
   } catch (error) {
     // The storage node lacks something that it once had: every file is read again, and what is missing is sent.
     if (!isFault(error, 'SNAPSHOT_INCOMPLETE')) throw error
-    return backUpOnce(site, startReaderThread(), options, true, start_ms).catch((again: unknown) => {
+    return backUpOnce(site, createReaderThread(startReaderWorker()), options, true, start_ms).catch((again: unknown) => {
       throw isFault(again, 'SNAPSHOT_INCOMPLETE') ? fault('BACKUP_UNFINISHED', { cause: again }) : again
     })
   }

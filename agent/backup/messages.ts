@@ -32,7 +32,7 @@ export type BackupCounts = {
 }
 
 export type FromReader =
-  /** Its libraries are loaded: it may be ended at any time from here on. */
+  /** The first: its libraries are loaded, and it may be ended at any time from here on. */
   | { readonly kind: 'started' }
   | { readonly kind: 'ask'; readonly call: number; readonly ids: Uint8Array }
   | { readonly kind: 'fetch'; readonly call: number; readonly id: Uint8Array }

@@ -1,11 +1,10 @@
-// The reader thread as the main thread sees it. It is started while the connection is being made, because loading takes as
-// long as that; it works once, and a failure on either side ends it.
-import { Worker } from 'node:worker_threads'
+// The reader thread as the main thread sees it: it works once, and a failure on either side ends it.
 import { createExclude } from '#filesystem/exclude.ts'
 import { Fault, isFault } from '#protocol/fault.ts'
 import { parseRecord } from '#protocol/record.ts'
 import type { Site } from '#site/site.ts'
 import type { BackupCounts, BackupWork, FromReader, ToReader } from './messages.ts'
+import type { ReaderWorker } from './reader-worker.ts'
 import { type Scanning, startScanning } from './scanning.ts'
 import type { Unreadable } from './unreadable.ts'
 import { createUploads } from './uploads.ts'
@@ -29,37 +28,27 @@ export type ReaderThread = {
 }
 
 const NOTHING = new Uint8Array()
-const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4, stackSizeMb: 2 }
 
-/** Starts the thread; it waits for its work. */
-export function startReaderThread(): ReaderThread {
-  const reader = new Worker(new URL('./reader.ts', import.meta.url), { resourceLimits: LIMITS })
+/** @param started  perhaps a while ago: it waits for its work */
+export function createReaderThread(started: ReaderWorker): ReaderThread {
+  const reader = started.worker
   const tell = (message: ToReader): void => reader.postMessage(message)
-  // While its libraries are being loaded it must not be ended: that would end the process.
-  const started = Promise.withResolvers<void>()
   let failure: unknown
   let onMessage: (message: FromReader) => void = () => {}
   let scanning: Scanning | undefined
   const exited = new Promise<void>(resolve => {
-    reader.once('exit', () => {
-      started.resolve()
-      resolve()
-    })
+    reader.once('exit', () => resolve())
   })
   const end = async (): Promise<void> => {
     scanning?.stop()
-    await started.promise
-    await reader.terminate()
+    await started.end()
   }
   const fail = (error: unknown): void => {
     failure ??= error
     end().catch(() => {})
   }
   reader.on('error', fail)
-  reader.on('message', (message: FromReader) => {
-    if (message.kind === 'started') started.resolve()
-    else onMessage(message)
-  })
+  reader.on('message', (message: FromReader) => onMessage(message))
 
   return {
     end,

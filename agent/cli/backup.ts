@@ -1,20 +1,14 @@
 // `holdfast backup`: what changed since the last snapshot, into a new one.
 import { type Command, Option } from 'commander'
-import { openAuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
-import { lockHome } from '#authorized-storage/home-lock.ts'
-import { type BackupResult, backUp } from '#backup/backup.ts'
-import { chooseBackupSet } from '#backup/backup-set.ts'
-import { type ReaderThread, startReaderThread } from '#backup/reader-thread.ts'
+import type { BackupResult } from '#backup/backup.ts'
+import { startReaderWorker } from '#backup/reader-worker.ts'
 import type { Unreadable } from '#backup/unreadable.ts'
-import { ZSTD_LEVEL_DEFAULT } from '#format/pack.ts'
 import { EXIT } from '#protocol/fault.ts'
 import { displayPath } from '#restore/byte-path.ts'
-import { openSite } from '#site/site.ts'
-import { readAgentFile, writeAgentFile } from './agent-file.ts'
 import type { Frame } from './frame.ts'
 import { formatBytes, formatSeconds } from './progress.ts'
 
-type Options = { readonly exclude: string[]; readonly oneFileSystem?: boolean; readonly dryRun?: true }
+export type BackupCommandOptions = { readonly exclude: string[]; readonly oneFileSystem?: boolean; readonly dryRun?: true }
 
 const REASONS: Readonly<Record<string, string>> = {
   CHANGED: 'it changed while it was read, every time; stored as it was read last',
@@ -37,52 +31,17 @@ export function registerBackup(program: Command, frame: Frame): void {
     .addOption(new Option('--one-file-system', 'stay on the file systems of the PATHs').conflicts('allFileSystems'))
     .option('--no-one-file-system', 'go into other file systems too (the default)')
     .option('--dry-run', 'say what would be read, and send nothing')
-    .action(async (paths: string[], options: Options) => {
-      const result = await run(frame, paths, options)
-      report(frame, result, options.dryRun === true)
+    .action(async (paths: string[], options: BackupCommandOptions) => {
+      // All that a backup needs is loaded on two threads at once.
+      const reader = startReaderWorker()
+      try {
+        const { backUpHome } = await import('./back-up-home.ts')
+        const result = await backUpHome(frame, reader, paths, options, item => frame.say(unreadableLine(item)))
+        report(frame, result, options.dryRun === true)
+      } finally {
+        await reader.end()
+      }
     })
-}
-
-async function run(frame: Frame, paths: string[], options: Options): Promise<BackupResult> {
-  const home = frame.home()
-  const unlock = await lockHome(home)
-  // It loads while the connection is made.
-  const reader = startReaderThread()
-  try {
-    return await backUpHome(frame, home, reader, paths, options)
-  } finally {
-    await reader.end()
-    unlock()
-  }
-}
-
-async function backUpHome(frame: Frame, home: string, reader: ReaderThread, paths: string[], options: Options): Promise<BackupResult> {
-  const storage = await openAuthorizedStorage(home)
-  try {
-    const site = await openSite(storage, frame.signal)
-    try {
-      const kept = readAgentFile(home)
-      const set = chooseBackupSet(kept.backup_set, paths, options.exclude, options.oneFileSystem)
-      if (options.dryRun !== true && JSON.stringify(set) !== JSON.stringify(kept.backup_set)) writeAgentFile(home, { ...kept, backup_set: set })
-      return await backUp(site, reader, {
-        home,
-        paths: set.paths,
-        excludes: set.excludes,
-        oneFileSystem: set.one_file_system,
-        isDryRun: options.dryRun === true,
-        compressionLevel: ZSTD_LEVEL_DEFAULT,
-        agentVersion: frame.version,
-        signal: frame.signal,
-        onProgress: (counts, path) =>
-          frame.progress.update({ done_bytes: counts.read_bytes, note: `${counts.files} files, ${counts.changed_files} changed`, label: path }),
-        onUnreadable: item => frame.say(unreadableLine(item)),
-      })
-    } finally {
-      site.close()
-    }
-  } finally {
-    await storage.close()
-  }
 }
 
 const unreadableLine = ({ path, reason }: Unreadable): string =>
