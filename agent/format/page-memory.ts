@@ -4,6 +4,7 @@ import { CONTENT_HASH_BYTES } from './content-hash.ts'
 import type { UnfinishedBlock } from './entry.ts'
 
 // One place per entry and per extent, made once per builder: a first backup adds millions of entries.
+/** Number columns for as many entries and extents as a page may have. */
 export const makeColumns = () => ({
   depth: new Uint16Array(PAGE_ENTRIES_MAX),
   name_bytes: new Uint16Array(PAGE_ENTRIES_MAX),
@@ -25,6 +26,7 @@ export const makeColumns = () => ({
   extent_length: new Uint32Array(PAGE_BLOCKS_MAX),
 })
 
+/** What has no fixed length. */
 export const makeLists = () => ({
   parents: '',
   names: [] as string[],

@@ -1,12 +1,16 @@
 // The disk of the machine, by node:fs. File handles are closed by whoever opened them.
 import { type FileHandle, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
+import { DIRECT_BYTES_MIN, openDirect, readDirectly, writeDirectly } from './direct-io.ts'
 import { type Disk, type DiskFile, systemCode } from './disk.ts'
 
 const FLAGS = { read: 'r', append: 'r+', create: 'wx+' } as const
 
 /** The disk of this machine. */
 export const realDisk: Disk = {
-  open: async (path, mode) => fileOf(await open(path, FLAGS[mode], 0o600)),
+  open: async (path, mode) => {
+    const handle = await open(path, FLAGS[mode], 0o600)
+    return fileOf(handle, path, mode === 'read' ? 'read' : 'write')
+  },
   makeDirectory: async path => {
     try {
       await mkdir(path, { mode: 0o700 })
@@ -33,14 +37,32 @@ export const realDisk: Disk = {
   },
 }
 
-const fileOf = (handle: FileHandle): DiskFile => ({
-  write: (pieces, position) => writeAll(handle, pieces, position),
-  read: (target, position) => readAll(handle, target, position),
-  datasync: () => handle.datasync(),
-  truncate: length => handle.truncate(length),
-  size: async () => (await handle.stat()).size,
-  close: () => handle.close(),
-})
+function fileOf(handle: FileHandle, path: string, mode: 'read' | 'write'): DiskFile {
+  let opening: Promise<FileHandle | undefined> | undefined
+  /** Opened when the first long write or read comes. */
+  const directFor = (bytes: number): Promise<FileHandle | undefined> | undefined => {
+    if (bytes < DIRECT_BYTES_MIN) return undefined
+    opening ??= openDirect(path, mode)
+    return opening
+  }
+  return {
+    write: async (pieces, position) => {
+      const direct = await directFor(pieces.reduce((sum, piece) => sum + piece.length, 0))
+      await (direct ? writeDirectly(direct, handle, pieces, position) : writeAll(handle, pieces, position))
+    },
+    read: async (target, position) => {
+      const direct = mode === 'read' ? await directFor(target.length) : undefined
+      return direct ? readDirectly(direct, target, position) : readAll(handle, target, position)
+    },
+    datasync: () => handle.datasync(),
+    truncate: length => handle.truncate(length),
+    size: async () => (await handle.stat()).size,
+    close: async () => {
+      const direct = await opening?.catch(() => undefined)
+      await Promise.all([handle.close(), direct?.close()])
+    },
+  }
+}
 
 /** One writev; after a short write the rest is written again, so that the reason (a full disk) comes out as an error. */
 async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
