@@ -5,6 +5,7 @@ import type { ArchiveKeys } from '#format/keys.ts'
 import type { Page } from '#format/page.ts'
 import { BLOCK_BYTES_MAX, SMALL_FILE_BYTES } from '#protocol/limits.ts'
 import { ID_BYTES, KIND } from '#protocol/record.ts'
+import { entriesDropped } from '#site/short-lived-memory.ts'
 import type { Breakage } from './assembly.ts'
 import { fault } from './errors.ts'
 import { type LoadedPage, loadPage, regionsOf } from './loaded-page.ts'
@@ -272,7 +273,8 @@ export function createWork(keys: ArchiveKeys, setup: Omit<WorkerSetup, 'ring' | 
           break
         case 'forget':
           placing?.closeOpen()
-          pages.get(request.slot)?.release()
+          entriesDropped(pageAt(request.slot).page.count)
+          pageAt(request.slot).release()
           pages.delete(request.slot)
           break
         case 'prepare':
