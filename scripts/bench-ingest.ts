@@ -119,7 +119,7 @@ function writeHome(site: TestSite, home: string): void {
 async function startNode(home: string): Promise<{ child: ChildProcess; url: string }> {
   const profile = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]
   const main = join(import.meta.dirname, '..', 'appliance', 'storage', 'main.ts')
-  const child = spawn(process.execPath, [...profile, ...(process.env['XF']?.split(' ') ?? STORAGE_NODE_FLAGS), main, '--home', home], {
+  const child = spawn(process.execPath, [...profile, ...STORAGE_NODE_FLAGS, main, '--home', home], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...storageNodeEnvironment(home) },
   })

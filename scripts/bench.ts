@@ -71,7 +71,6 @@ async function oneCorpus(contender: Contender, kind: string, memory: string, not
   warm(source)
   const restore = await contender.restore(0, join(memory, 'restored'))
   note('restore into memory, s', restore.wall_s)
-  peak_mb = Math.max(peak_mb, 0)
   rmSync(join(memory, 'restored'), { recursive: true, force: true })
   if (isTree && kind !== 'M') {
     const undo = changeOnePercent(source)
