@@ -37,15 +37,20 @@ test('the command reference of the agent has the help of every command, word for
   t.deepEqual(wrong, [], 'npm run reference')
 })
 
-test('every option of holdfast-appliance is in a document of the appliance', async t => {
-  const documents = filesOf('.md', 'appliance').map(textOf).join('\n')
-  const wrong: string[] = []
-  for (const { words, text } of await allHelp('holdfast-appliance')) {
-    for (const [option] of text.matchAll(/--[a-z][a-z-]+/g)) if (!documents.includes(option)) wrong.push([...words, option].join(' '))
-    for (const name of subcommandsOf(text)) if (!documents.includes([...words, name].join(' '))) wrong.push([...words, name].join(' '))
-  }
-  t.deepEqual([...new Set(wrong)], [])
-})
+for (const [launcher, folder] of [
+  ['holdfast-appliance', 'appliance'],
+  ['holdfast-keystore', 'keystore'],
+] as const) {
+  test(`every option of ${launcher} is in a document of its folder`, async t => {
+    const documents = filesOf('.md', folder).map(textOf).join('\n')
+    const wrong: string[] = []
+    for (const { words, text } of await allHelp(launcher)) {
+      for (const [option] of text.matchAll(/--[a-z][a-z-]+/g)) if (!documents.includes(option)) wrong.push([...words, option].join(' '))
+      for (const name of subcommandsOf(text)) if (!documents.includes([...words, name].join(' '))) wrong.push([...words, name].join(' '))
+    }
+    t.deepEqual([...new Set(wrong)], [])
+  })
+}
 
 test('every launcher that package.json names is there', t => {
   const { bin } = JSON.parse(textOf('package.json')) as { bin: Record<string, string> }

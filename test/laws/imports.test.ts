@@ -12,16 +12,24 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   archive: ['protocol'],
   storage: ['protocol', 'archive'],
-  authority: ['protocol'],
+  authority: ['protocol', 'keystore-client', 'keystore-seal', 'worker'],
   // The frame around commands (frame, progress, password, table) is one for agent and appliance.
-  'appliance-cli': ['protocol', 'archive', 'storage', 'authority', 'cli'],
+  'appliance-cli': ['protocol', 'archive', 'storage', 'authority', 'cli', 'keystore-client'],
   format: ['protocol'],
   filesystem: ['protocol'],
   'authorized-storage': ['protocol'],
   site: ['protocol', 'authorized-storage'],
   backup: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site'],
   restore: ['protocol', 'format', 'filesystem', 'authorized-storage', 'site', 'archive'],
-  cli: ['protocol', ...AGENT.filter(room => room !== 'cli')],
+  cli: ['protocol', 'keystore-seal', ...AGENT.filter(room => room !== 'cli')],
+  // The restore worker: the one process of the appliance that may open records.
+  worker: ['protocol', 'format', 'restore', 'site', 'keystore-seal'],
+  'keystore-seal': ['protocol'],
+  'keystore-client': ['protocol', 'keystore-seal'],
+  'keystore-provision': ['protocol', 'keystore-client', 'keystore-seal'],
+  'keystore-operate': ['protocol', 'keystore-client', 'keystore-provision', 'keystore-seal'],
+  'keystore-server': ['protocol'],
+  'keystore-cli': ['protocol', 'cli', 'keystore-client', 'keystore-provision', 'keystore-operate', 'keystore-server'],
   // Benchmarks start parts of the appliance by themselves, with the tests' certificates; the OpenAPI describes its routes.
   scripts: ['protocol', 'archive', 'storage', 'authority', 'test'],
 }
@@ -30,18 +38,36 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['storage', 'authority', 'scripts'],
   '@fastify/swagger': ['scripts'],
-  '@peculiar/x509': ['authority'],
-  'reflect-metadata': ['authority'],
-  jose: ['storage', 'authority'],
+  '@peculiar/x509': ['authority', 'keystore-server'],
+  'reflect-metadata': ['authority', 'keystore-server'],
+  jose: ['storage', 'authority', 'keystore-client', 'keystore-provision'],
+  'node-vault': ['keystore-client'],
   level: ['archive', 'authority', 'storage'],
   'classic-level': ['archive', 'storage', 'authority', 'backup'],
-  'sodium-native': ['format', 'authorized-storage', 'authority'],
+  'sodium-native': ['format', 'authorized-storage', 'authority', 'worker', 'keystore-seal', 'keystore-client', 'keystore-provision'],
   koffi: ['filesystem', 'authorized-storage', 'format'],
   cbor2: ['format'],
   ignore: ['filesystem', 'backup'],
-  commander: ['cli', 'appliance-cli'],
+  commander: ['cli', 'appliance-cli', 'keystore-cli'],
   systeminformation: ['authority', 'storage', 'appliance-cli'],
-  typebox: ['protocol', 'site', 'backup', 'cli', 'storage', 'authority', 'appliance-cli', 'restore', 'authorized-storage', 'format', 'archive'],
+  typebox: [
+    'protocol',
+    'site',
+    'backup',
+    'cli',
+    'storage',
+    'authority',
+    'appliance-cli',
+    'restore',
+    'authorized-storage',
+    'format',
+    'archive',
+    'keystore-client',
+    'keystore-provision',
+    'keystore-operate',
+    'keystore-server',
+    'keystore-cli',
+  ],
 }
 
 const isOurs = (): boolean => true
@@ -54,7 +80,7 @@ test('every import of our own names a file that is there', t => {
 })
 
 test('no room imports a room that it may not', t => {
-  const wrong = violations(sources('appliance', 'agent', 'scripts'), (file, report) => {
+  const wrong = violations(sources('appliance', 'agent', 'keystore', 'scripts'), (file, report) => {
     const room = roomOf(file)
     const allowed = MAY_IMPORT[room]
     if (!allowed) return report(`${file}: the room ${room} is not in the table`)
@@ -68,7 +94,7 @@ test('no room imports a room that it may not', t => {
 })
 
 test('files of another room are imported by its name, those of the own room by a relative path', t => {
-  const wrong = violations(sources('appliance', 'agent'), (file, report) => {
+  const wrong = violations(sources('appliance', 'agent', 'keystore'), (file, report) => {
     for (const { name, file: other } of importsOf(file)) {
       if (other !== undefined && other !== 'package.json' && name.startsWith('.') !== (roomOf(other) === roomOf(file))) report(`${file} imports ${name}`)
     }
@@ -96,10 +122,21 @@ test('nothing that storage node and archive can reach could decrypt or decompres
   t.deepEqual(wrong, [])
 })
 
-test('the authority and the commands of the appliance cannot reach the code that opens records either', t => {
-  const wrong = violations(reachableFrom(sources('appliance'), isOurs), ([file, way], report) => {
+test('the authority and the commands of the appliance cannot reach the code that opens records either, but start the process that can', t => {
+  const all = sources('appliance').filter(file => roomOf(file) !== 'worker')
+  const wrong = violations(reachableFrom(all, isOurs), ([file, way], report) => {
     if (file.startsWith('agent/') && roomOf(file) !== 'cli') report(way.join(' → '))
   })
+  t.deepEqual(wrong, [])
+})
+
+test('neither the authority nor the keystore client can reach the code that opens a sealed user key', t => {
+  const wrong = violations(
+    reachableFrom(sources('appliance/authority', 'appliance/cli', 'keystore/client', 'keystore/provision'), isOurs),
+    ([file, way], report) => {
+      if (file === 'keystore/seal/sealed-key.ts') report(way.join(' → '))
+    },
+  )
   t.deepEqual(wrong, [])
 })
 
@@ -126,7 +163,7 @@ test('the agent imports nothing of the appliance but its protocol and the readin
 
 test('no rooms import one another in a circle', t => {
   const edges = new Map<string, Set<string>>()
-  for (const file of sources('appliance', 'agent')) {
+  for (const file of sources('appliance', 'agent', 'keystore')) {
     for (const { file: other } of importsOf(file)) {
       if (other === undefined || other === 'package.json' || roomOf(other) === roomOf(file)) continue
       edges.set(roomOf(file), (edges.get(roomOf(file)) ?? new Set()).add(roomOf(other)))
@@ -155,7 +192,7 @@ test('each library is used in its rooms only, and is in package.json', t => {
       }
       if (builtin.has(one.name)) report(`${file}: write node:${one.name}`)
       const library = one.name.startsWith('@') ? one.name.split('/').slice(0, 2).join('/') : (one.name.split('/')[0] ?? '')
-      const isShipped = /^(appliance|agent)\//.test(file)
+      const isShipped = /^(appliance|agent|keystore)\//.test(file)
       if (!(library in dependencies) && (isShipped || !(library in devDependencies)))
         report(`${file}: ${library} is not in package.json's ${isShipped ? 'dependencies' : 'lists'}`)
       const rooms = LIBRARIES[library]

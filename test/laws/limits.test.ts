@@ -54,6 +54,12 @@ test('times fit into one another: skew < ticket < session < link < certificate',
   t.true(limits.CLOCK_SKEW_MS < limits.CERTIFICATE_BACKDATE_MS)
 })
 
+test('a sealed key of as many epochs as there may be fits into a record, and in base64 into a JSON body with what goes beside it', t => {
+  t.true(4096 * 36 + 256 <= limits.SEALED_KEY_BYTES_MAX)
+  t.true(limits.SEALED_KEY_BYTES_MAX <= limits.SEALED_BYTES_MAX)
+  t.true((limits.SEALED_KEY_BYTES_MAX / 3) * 4 + 4096 <= limits.JSON_BYTES_MAX)
+})
+
 test('every limit that PROTOCOL.md names has the value that it gives', t => {
   const named = limits as Readonly<Record<string, number>>
   const units: Readonly<Record<string, number>> = { MiB: 1024 * 1024, KiB: 1024, min: 60_000, h: 3_600_000, s: 1000 }

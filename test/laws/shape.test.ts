@@ -31,7 +31,7 @@ test('no folder or file is named for nothing in particular', t => {
 })
 
 test('every module begins with a comment that says why it exists', t => {
-  const wrong = sources('appliance', 'agent', 'scripts').filter(file => !/^(#!.*\n)?(\/\/ |\/\*)/.test(textOf(file)))
+  const wrong = sources('appliance', 'agent', 'keystore', 'scripts').filter(file => !/^(#!.*\n)?(\/\/ |\/\*)/.test(textOf(file)))
   t.deepEqual(wrong, [])
 })
 
@@ -47,8 +47,8 @@ test('no test runs alone or is expected to fail, and one is skipped only where i
   t.deepEqual(noneMatches(filesOf('.test.ts'), codeOf, /\btest(\.serial)?\.(only|failing|todo)\b|^test(\.serial)?\.skip\(/m), [])
 })
 
-test('every exported function of protocol, archive and format has a doc comment', t => {
-  const wrong = violations(sources('appliance/protocol', 'appliance/archive', 'agent/format'), (file, report) => {
+test('every exported function of protocol, archive, format and keystore has a doc comment', t => {
+  const wrong = violations(sources('appliance/protocol', 'appliance/archive', 'agent/format', 'keystore'), (file, report) => {
     const lines = textOf(file).split('\n')
     lines.forEach((line, at) => {
       const name = /^export (?:async )?function\*? (\w+)/.exec(line)?.[1] ?? (isArrow(lines, at) ? /^export const (\w+)/.exec(line)?.[1] : undefined)
