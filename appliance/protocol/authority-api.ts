@@ -1,6 +1,7 @@
 // The authority's HTTP API for agents. All JSON. Everything but `ca` and `pair` needs a device certificate.
 
-import { ArchiveId, DeviceId, Name, Pem, Time_ms } from './names.ts'
+import { SEALED_KEY_BYTES_MAX } from './limits.ts'
+import { ArchiveId, DeviceId, Epoch, Kid, Name, Pem, SlotName, Time_ms } from './names.ts'
 import { Head } from './storage-api.ts'
 import { Verb } from './ticket.ts'
 import { type Static, Type } from './typebox.js'
@@ -18,7 +19,28 @@ export const AUTHORITY_PATHS = {
   device: '/v1/device',
   /** PUT HeadRequest → {}: the newest snapshot that this device committed; the sequence never goes back. */
   head: '/v1/head',
+  /** GET → Escrow. POST EscrowRequest → Escrow: the user's sealed key, durable at the authority when it is answered. */
+  escrow: '/v1/escrow',
+  /** POST KeyRequest → UserKey: the user's key for a device that was just paired. DELETE → {}: it is stored here now. */
+  key: '/v1/key',
 } as const
+
+/** Bytes in base64 with padding. */
+const base64 = (bytes_max: number) => Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$', maxLength: Math.ceil(bytes_max / 3) * 4 })
+
+/** Where a user's escrow lives in the keystore, with its RSA public key and what the tenant's keystore identity says of it. */
+export const Slot = Type.Object({ slot: SlotName, public_key: Pem, signature: base64(64) })
+export type Slot = Static<typeof Slot>
+
+/** What an agent must know of the keystore; null at a site without one. */
+export const PairedEscrow = Type.Object({
+  /** The Ed25519 public key of the tenant at the keystore; its hash is in the pairing link. */
+  identity: base64(32),
+  slot: Slot,
+  /** The user has a key already: this device gets it, and makes none. */
+  is_held: Type.Boolean(),
+})
+export type PairedEscrow = Static<typeof PairedEscrow>
 
 export const Ca = Type.Object({ ca: Pem })
 export type Ca = Static<typeof Ca>
@@ -32,6 +54,8 @@ export const Pair = Type.Object({
   hostname: Type.String({ minLength: 1, maxLength: 255 }),
   platform: Type.String({ minLength: 1, maxLength: 64 }),
   agent_version: Type.String({ minLength: 1, maxLength: 64 }),
+  /** The beginning of the id of a device of the same user, whose archive this device goes on with; that device is out then. */
+  take_over: Type.Optional(Type.String({ pattern: '^[0-9a-f]{4,32}$' })),
 })
 export type Pair = Static<typeof Pair>
 
@@ -45,8 +69,49 @@ export const Paired = Type.Object({
   ca: Pem,
   /** https://host:port of the storage node. */
   storage: Type.String({ maxLength: 300 }),
+  escrow: Type.Union([PairedEscrow, Type.Null()]),
 })
 export type Paired = Static<typeof Paired>
+
+export const EscrowRequest = Type.Object({
+  slot: SlotName,
+  epoch: Epoch,
+  sealed_key: base64(SEALED_KEY_BYTES_MAX),
+  /** As the keystore's transit engine takes it. */
+  sealed_w: Type.String({ pattern: '^vault:v[1-9][0-9]{0,5}:[A-Za-z0-9+/]+={0,2}$', maxLength: 1024 }),
+})
+export type EscrowRequest = Static<typeof EscrowRequest>
+
+/** held: what the authority keeps of this user's newest key; null if there is none, or no keystore. */
+export const Escrow = Type.Object({
+  has_keystore: Type.Boolean(),
+  held: Type.Union([
+    Type.Object({
+      slot: SlotName,
+      epoch: Epoch,
+      kid: Kid,
+      accepted_ms: Time_ms,
+      /** Since when it is known to lie in the keystore; null: not yet, so the key is not yet safe. */
+      safe_ms: Type.Union([Time_ms, Type.Null()]),
+    }),
+    Type.Null(),
+  ]),
+})
+export type Escrow = Static<typeof Escrow>
+
+/** The key that the answer is to be sealed to: X25519, 32 bytes, made for this one request. */
+export const KeyRequest = Type.Object({ answer_key: base64(32) })
+export type KeyRequest = Static<typeof KeyRequest>
+
+export const UserKey = Type.Object({
+  tenant: Name,
+  slot: SlotName,
+  epoch: Epoch,
+  sealed_key: base64(SEALED_KEY_BYTES_MAX),
+  /** What the keystore opened (W ‖ commitment, 64 bytes), in a sealed box (crypto_box_seal) to answer_key. */
+  opened: base64(112),
+})
+export type UserKey = Static<typeof UserKey>
 
 export const TicketRequest = Type.Object({ archive: ArchiveId, verbs: Type.Array(Verb, { minItems: 1, maxItems: 2 }) })
 export type TicketRequest = Static<typeof TicketRequest>

@@ -59,6 +59,57 @@ export const PROTOCOL_ERRORS = {
   NAME_INVALID: { status: 400, exit: EXIT.usage, text: 'the name is not allowed', next: 'use 1 to 64 of a-z, 0-9 and -, beginning with a letter or digit' },
   PASSWORD_WEAK: { status: 400, exit: EXIT.usage, text: 'the password is too short or too long', next: 'use 8 to 1024 bytes' },
 
+  KEYSTORE_NO_SLOT: {
+    status: 503,
+    exit: EXIT.unreachable,
+    text: 'the keystore has no slot ready for a new user',
+    next: 'try again in a minute; if the keystore is sealed or away, it must be back first',
+  },
+  KEYSTORE_AWAY: {
+    status: 503,
+    exit: EXIT.unreachable,
+    text: 'the keystore is sealed, away or too busy',
+    next: 'try again later; backups go on meanwhile on devices that have their key',
+  },
+  KEYSTORE_TROUBLE: {
+    status: 500,
+    exit: EXIT.failed,
+    text: 'the keystore did not do what it should',
+    next: "ask the administrator to look into the authority's log",
+  },
+  ESCROW_NONE: { status: 404, exit: EXIT.failed, text: 'no key of this user is in escrow', next: 'pair the device again' },
+  ESCROW_EXISTS: {
+    status: 409,
+    exit: EXIT.failed,
+    text: 'this user has another key in escrow already',
+    next: 'nothing was changed; fetch that key, or pair the device again',
+  },
+  ESCROW_WAITING: {
+    status: 503,
+    exit: EXIT.unreachable,
+    text: "the user's key has not reached the keystore yet",
+    next: 'try again when the keystore is back; the first device of this user goes on with its backups meanwhile',
+  },
+  RESTORE_NOT_APPROVED: {
+    status: 409,
+    exit: EXIT.unreachable,
+    text: 'nobody has released this restore yet, or it waited too long',
+    next: 'let an approver other than you release it (holdfast-keystore approve), within ten minutes; then try again',
+  },
+  RESTORE_UNKNOWN: {
+    status: 404,
+    exit: EXIT.failed,
+    text: 'there is no such restore of yours any more',
+    next: 'ask for it again: a restore ends when it was fetched whole, when it is too old, and when the authority is restarted',
+  },
+  RESTORE_BUSY: { status: 409, exit: EXIT.unreachable, text: 'this restore is being fetched already', next: 'wait until that download has ended' },
+  KEY_NOT_GRANTED: {
+    status: 403,
+    exit: EXIT.forbidden,
+    text: 'this device may not fetch the key of its user any more',
+    next: 'sign in again: ask the administrator for a new pairing link',
+  },
+
   RECORD_INVALID: { status: 400, exit: EXIT.failed, text: 'a record is not well formed', next: 'send the record again; if it stays, the sender is broken' },
   RECORD_TOO_LARGE: { status: 413, exit: EXIT.failed, text: 'a record is larger than allowed', next: 'send smaller records' },
   RECORD_CUT: { status: 400, exit: EXIT.unreachable, text: 'the body ended inside a record', next: 'send it again' },

@@ -46,3 +46,9 @@ export const CERTIFICATE_BACKDATE_MS = 24 * 3_600_000
 export const PAGE_BLOCKS_MAX = 65_536
 /** Pages that one snapshot may have (what fits into its clear part). */
 export const SNAPSHOT_PAGES_MAX = 131_070
+/** A sealed user key: at most 4,096 epochs of 36 bytes, and what stands around them. */
+export const SEALED_KEY_BYTES_MAX = 160 * 1024
+/** For so long after its pairing a device may fetch the key of its user, without another sign-in. */
+export const KEY_GRANT_MS = 7 * 24 * 3_600_000
+/** How often it may. */
+export const KEY_GRANT_TRIES_MAX = 10
