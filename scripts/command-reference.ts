@@ -14,6 +14,8 @@ const DOCUMENTS: readonly { file: string; rooms: readonly string[]; tables?: rea
     rooms: ['appliance/protocol', 'appliance/authority', 'appliance/storage', 'appliance/archive'],
     tables: ['LISTENING_ERRORS', 'AUTHORITY_ERRORS', 'STORAGE_ERRORS', 'ARCHIVE_ERRORS'],
   },
+  { file: 'keystore/KEYSTORE.md', rooms: ['keystore/seal', 'keystore/client', 'keystore/provision'] },
+  { file: 'keystore/server/KEYSTORE-server.md', rooms: ['keystore/server'] },
 ]
 
 const help = (command: string): string =>

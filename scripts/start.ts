@@ -1,6 +1,7 @@
 // npm start [-- FOLDER] [-- --once]: a whole site on this machine, with the commands that anybody would type. Backs FOLDER
 // up (default: this checkout), restores it elsewhere, and compares the two with code of its own. Everything lies in
 // .holdfast-demo/ and is removed at the end. Stays up until Ctrl-C; with --once it ends, with 0 only if all was identical.
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -28,7 +29,11 @@ async function main(): Promise<number> {
   const [appliance, agent, restored, password] = [join(site, 'appliance'), join(site, 'agent'), join(site, 'restored'), join(site, 'password')]
   writeFileSync(password, `${randomBytes(12).toString('base64url')}\n`, { mode: 0o600 })
 
-  heading('1. The appliance: its certificate authority, keys and addresses')
+  heading('1. A keystore: a real OpenBao, which will keep what brings a lost key back')
+  const keystore = join(site, 'keystore')
+  await start('holdfast-keystore', ['dev', '--json', '--home', keystore, '--approver', 'otto', '--approver-password-file', password])
+
+  heading('2. The appliance: its certificate authority, keys and addresses')
   const [authorityPort, storagePort] = await Promise.all([freePort(), freePort()])
   await run('holdfast-appliance', [
     'init',
@@ -41,17 +46,20 @@ async function main(): Promise<number> {
     '--storage-port',
     `${storagePort}`,
     '--keystore',
-    'none',
+    join(keystore, 'keystore.json'),
   ])
   const { line } = await start('holdfast-appliance', ['run', '--home', appliance])
   note(line)
   await run('holdfast-appliance', ['user', 'add', 'ann', '--home', appliance, '--password-file', password])
 
-  heading('2. A pairing link for ann, and her device paired with it')
-  const link = (await run('holdfast-appliance', ['link', 'ann', '--home', appliance])).split('\n').find(text => text.startsWith('holdfast://')) ?? ''
-  await run('holdfast', ['pair', link, '--home', agent, '--password-file', password])
+  heading('3. A pairing link for ann, and her device paired with it: her key is made there, and goes into escrow')
+  const pair = async (home: string, ...parameters: string[]): Promise<void> => {
+    const link = (await run('holdfast-appliance', ['link', 'ann', '--home', appliance])).split('\n').find(text => text.startsWith('holdfast://')) ?? ''
+    await run('holdfast', ['pair', link, '--home', home, '--password-file', password, ...parameters])
+  }
+  await pair(agent)
 
-  heading(`3. A backup of ${folder}`)
+  heading(`4. A backup of ${folder}`)
   const exclude = leftOut.flatMap(name => ['--exclude', `${name}/`])
   const first = parsed<BackupAnswer>(await run('holdfast', ['backup', folder, ...exclude, '--json', '--home', agent], false))
   note(
@@ -59,23 +67,46 @@ async function main(): Promise<number> {
   )
   if (first.unreadable.length > 0) note(`${count(first.unreadable.length)} could not be read`)
 
-  heading('4. The same again: nothing changed, so nothing is read or sent')
+  heading('5. The same again: nothing changed, so nothing is read or sent')
   const second = parsed<BackupAnswer>(await run('holdfast', ['backup', '--json', '--home', agent], false))
   note(`${size(second.read_bytes)} read, ${size(second.sent_bytes)} sent in ${seconds(second.elapsed_ms)}`)
 
-  heading('5. Restored elsewhere')
+  heading('6. Restored elsewhere')
   const back = parsed<RestoreAnswer>(await run('holdfast', ['restore', '--at', first.snapshot, '--to', restored, '--json', '--home', agent], false))
   note(`${count(back.files)} files, ${size(back.written_bytes)} written and verified in ${seconds(back.elapsed_ms)}`)
 
-  heading('6. Compared, byte for byte')
-  const result = compareFolders(folder, join(restored, folder), name => leftOut.includes(name))
-  for (const difference of result.differences) note(difference)
-  const isIdentical = result.differences.length === 0
-  note(
-    isIdentical
-      ? `identical: ${count(result.files)} files (${size(result.bytes)}), ${count(result.directories)} directories, ${count(result.others)} links and others; modes, owners, times${result.hasXattrs ? ', extended attributes' : ''}`
-      : `${result.differences.length} differences`,
+  heading('7. Compared, byte for byte')
+  let isIdentical = compared(folder, join(restored, folder), leftOut)
+
+  heading('8. The laptop is lost. On the new one ann signs in, gets her own key back, and goes on with her archive')
+  const laptop = join(site, 'laptop')
+  const { device } = parsed<{ device: string }>(await run('holdfast', ['status', '--json', '--home', agent], false))
+  await pair(laptop, '--take-over', device.slice(0, 8))
+  const onLaptop = join(site, 'restored-on-the-laptop')
+  const again = parsed<RestoreAnswer>(await run('holdfast', ['restore', '--at', first.snapshot, '--to', onLaptop, '--json', '--home', laptop], false))
+  note(`${count(again.files)} files, ${size(again.written_bytes)} written and verified in ${seconds(again.elapsed_ms)}`)
+  isIdentical = compared(folder, join(onLaptop, folder), leftOut) && isIdentical
+
+  heading('9. Ann is away, and iris needs her files. Nothing is opened before otto agrees, at the keystore itself')
+  const signIn = ['--as', 'iris', '--password-file', password]
+  await run('holdfast-appliance', ['administrator', 'add', 'iris', '--password-file', password, '--home', appliance])
+  const asked = parsed<{ restore: string; request: string }>(
+    await run(
+      'holdfast-appliance',
+      ['restore', 'ask', 'ann', ...signIn, '--reason', 'ann is away', '--at', first.snapshot, '--json', '--home', appliance],
+      false,
+    ),
   )
+  await run('holdfast-keystore', ['approve', asked.request, '--connection', join(keystore, 'keystore.json'), '--as', 'otto', '--password-file', password])
+  const file = join(site, 'ann.tar')
+  const fetched = parsed<{ bytes: number; elapsed_ms: number }>(
+    await run('holdfast-appliance', ['restore', 'fetch', asked.restore, ...signIn, '--to', file, '--json', '--home', appliance], false),
+  )
+  note(`${size(fetched.bytes)} written and checked in ${seconds(fetched.elapsed_ms)}`)
+  const unpacked = join(site, 'unpacked')
+  mkdirSync(unpacked, { mode: 0o700 })
+  execFileSync('tar', ['-xpf', file, '-C', unpacked, '--xattrs'])
+  isIdentical = compared(folder, join(unpacked, folder), leftOut) && isIdentical
   if (isOnce) return isIdentical ? 0 : 1
 
   heading('The site stays up. Try, in another terminal:')
@@ -87,7 +118,7 @@ async function main(): Promise<number> {
     ['verify', '--read-data'],
     ['key', 'export', '--to', join(site, 'ann.key')],
   ]) {
-    note(commandLine('holdfast', [...words, '--home', agent]))
+    note(commandLine('holdfast', [...words, '--home', laptop]))
   }
   note(commandLine('holdfast-appliance', ['status', '--home', appliance]))
   say()
@@ -98,6 +129,19 @@ async function main(): Promise<number> {
   isUp = true
   await interrupted
   return isIdentical ? 0 : 1
+}
+
+/** Compares by code of its own; says what it found. */
+function compared(folder: string, back: string, leftOut: readonly string[]): boolean {
+  const result = compareFolders(folder, back, name => leftOut.includes(name))
+  for (const difference of result.differences) note(difference)
+  const isIdentical = result.differences.length === 0
+  note(
+    isIdentical
+      ? `identical: ${count(result.files)} files (${size(result.bytes)}), ${count(result.directories)} directories, ${count(result.others)} links and others; modes, owners, times${result.hasXattrs ? ', extended attributes' : ''}`
+      : `${result.differences.length} differences`,
+  )
+  return isIdentical
 }
 
 function readArguments(): { folder: string; isOnce: boolean } {

@@ -12,7 +12,11 @@ import sodium, { type SecureBuffer } from 'sodium-native'
 import { fault } from './errors.ts'
 import { choose, type Place, PROTECTORS } from './protector.ts'
 
-export type ValueName = 'user-key-ring' | 'device-key' | 'site'
+/**
+ * sealed-key: the user key as it is in escrow, which goes beside the archive. passphrase-key: derived from the user's
+ * passphrase, where custody takes one.
+ */
+export type ValueName = 'user-key-ring' | 'device-key' | 'site' | 'sealed-key' | 'passphrase-key'
 
 export type AuthorizedStorage = {
   /** A value in secure memory (wiping it is the caller's), or undefined. @throws STORAGE_DAMAGED, STORAGE_KEY_LOST */

@@ -2,12 +2,18 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackupSet } from '#backup/backup-set.ts'
+import { Kid } from '#protocol/names.ts'
 import { Check, type Static, Type } from '#protocol/typebox.js'
 import { fault } from './errors.ts'
 
 const AGENT_FILE_VERSION = 1
 
-const AgentFile = Type.Object({ version: Type.Literal(AGENT_FILE_VERSION), backup_set: Type.Optional(BackupSet) })
+const AgentFile = Type.Object({
+  version: Type.Literal(AGENT_FILE_VERSION),
+  backup_set: Type.Optional(BackupSet),
+  /** Which sealed key lies beside the archive, by its kid. */
+  sealed_key_beside: Type.Optional(Kid),
+})
 export type AgentFile = Omit<Static<typeof AgentFile>, 'version'>
 
 /** @throws HOME_NEWER, HOME_DAMAGED */
@@ -30,7 +36,8 @@ export function readAgentFile(home: string): AgentFile {
   if (typeof version === 'number' && version > AGENT_FILE_VERSION)
     throw fault('HOME_NEWER', { expected: `agent.json ${AGENT_FILE_VERSION}`, found: `${version}` })
   if (!Check(AgentFile, value)) throw fault('HOME_DAMAGED', { expected: 'the settings of an agent', found: path })
-  return value.backup_set ? { backup_set: value.backup_set } : {}
+  const { version: _, ...kept } = value
+  return kept
 }
 
 /** Durable when it returns. */

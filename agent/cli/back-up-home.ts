@@ -11,6 +11,8 @@ import { openSite } from '#site/site.ts'
 import { readAgentFile, writeAgentFile } from './agent-file.ts'
 import type { BackupCommandOptions } from './backup.ts'
 import type { Frame } from './frame.ts'
+import { putSealedKeyBeside } from './sealed-key-beside.ts'
+import { keepKeyCurrent, requireKey } from './user-key.ts'
 
 /** @throws HOME_BUSY, NOT_PAIRED, BACKUP_SET_EMPTY, PATH_NOT_FOUND, and those of backUp() */
 export async function backUpHome(
@@ -30,6 +32,13 @@ export async function backUpHome(
         const kept = readAgentFile(home)
         const set = chooseBackupSet(kept.backup_set, paths, options.exclude, options.oneFileSystem)
         if (options.dryRun !== true && JSON.stringify(set) !== JSON.stringify(kept.backup_set)) writeAgentFile(home, { ...kept, backup_set: set })
+        if (options.dryRun === true) await requireKey(site, storage)
+        else {
+          const key = await keepKeyCurrent(site, storage)
+          if (key === 'passphrase-wanted')
+            frame.say('A new key is due, behind a passphrase of yours; until then backups go on under the one before: holdfast key renew')
+          await putSealedKeyBeside(home, site, storage)
+        }
         return await backUp(site, createReaderThread(reader), {
           home,
           paths: set.paths,

@@ -12,6 +12,11 @@ export const CLI_ERRORS = {
   FILE_UNUSABLE: { exit: EXIT.failed, text: 'a file can not be read or written', next: 'check its path and permissions' },
   DISK_FULL: { exit: EXIT.failed, text: 'a volume of this device is full', next: 'make room, then run the same command again' },
   INTERRUPTED: { exit: EXIT.interrupted, text: 'stopped', next: 'run the same command again: it goes on where it was' },
+  PASSPHRASE_WEAK: {
+    exit: EXIT.usage,
+    text: 'the passphrase is not one to rely on',
+    next: 'take at least 12 bytes, several words for example, and type it twice',
+  },
 } as const satisfies Record<string, ErrorRow>
 
 /** Makes a fault of the command line. */

@@ -5,45 +5,67 @@ import { hostname, platform, release } from 'node:os'
 import type { Command } from 'commander'
 import type { AuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
 import { createKeyRing, encodeKeyRing, wipeSecureBuffer } from '#format/keys.ts'
+import type { PairedEscrow } from '#protocol/authority-api.ts'
 import { parsePairingLink } from '#protocol/pairing-link.ts'
 import { createDeviceKey, type DeviceKey } from '#site/certificate-request.ts'
 import { fault } from '#site/errors.ts'
 import type { Identity } from '#site/identity.ts'
 import { authorityOf, fetchCa, pairDevice } from '#site/pairing.ts'
+import { connectSite } from '#site/site.ts'
 import { fault as cliFault } from './errors.ts'
 import type { Frame } from './frame.ts'
+import { askPassphrase } from './passphrase.ts'
 import { readPassword } from './password.ts'
 import { publicPart } from './public-part.ts'
+import { type AskPassphrase, establishKey } from './user-key.ts'
 import { withLockedStorage } from './with-storage.ts'
 
 export function registerPair(program: Command, frame: Frame): void {
   program
     .command('pair')
-    .description('Pair this device with an appliance. The user key is made here, and never leaves this device.')
+    .description('Pair this device with an appliance. The user key is made here; only sealed does it leave this device.')
     .argument('<link>', 'the pairing link from the administrator, in quotation marks')
     .option('--password-file <file>', "read the user's password from the first line of a file, or of standard input (-)")
-    .action(async (link: string, options: { passwordFile?: string }) => {
-      const identity = await pair(frame, link, options.passwordFile)
-      frame.result({ paired: true, ...publicPart(identity) }, [
+    .option(
+      '--passphrase-file <file>',
+      'if your organisation wants your key behind a passphrase: read it from the first line of a file, or of standard input (-)',
+    )
+    .option('--take-over <device>', "go on with the archive of an older device of yours, by the beginning of its id; that device can't back up any more")
+    .action(async (link: string, options: PairOptions) => {
+      const { identity, key } = await pair(frame, link, options)
+      frame.result({ paired: true, ...publicPart(identity), key }, [
         `Paired as a device of ${identity.user} with ${new URL(identity.authority).host}.`,
+        ...said(key, frame.home()),
         `Now choose what to back up:   holdfast backup PATH… --home ${frame.home()}`,
-        `Keep the user key elsewhere:  holdfast key export --to FILE --home ${frame.home()}`,
-        'Without that file, backups can be restored only as long as this home exists.',
       ])
     })
 }
 
-async function pair(frame: Frame, text: string, passwordFile: string | undefined): Promise<Identity> {
+type PairOptions = { readonly passwordFile?: string; readonly passphraseFile?: string; readonly takeOver?: string }
+/** local: there is no keystore; the others: see establishKey(). */
+type KeyOrigin = 'local' | Awaited<ReturnType<typeof establishKey>>
+
+function said(key: KeyOrigin, home: string): string[] {
+  if (key === 'fetched') return ['Your key was fetched from escrow: what your other devices backed up opens here too.']
+  if (key === 'made') return ['Your key was made here, and is on its way into escrow: holdfast status says when it is safe.']
+  if (key === 'waiting') return ['Your key is in escrow, and the keystore can not be asked now: the next backup or restore fetches it.']
+  return [
+    `Keep the user key elsewhere:  holdfast key export --to FILE --home ${home}`,
+    'Without that file, backups can be restored only as long as this home exists.',
+  ]
+}
+
+async function pair(frame: Frame, text: string, options: PairOptions): Promise<{ identity: Identity; key: KeyOrigin }> {
   const home = frame.home()
   const link = parsePairingLink(text)
   makeHome(home)
   return withLockedStorage(home, async storage => {
     if (await storage.get('site')) throw fault('ALREADY_PAIRED', { found: home })
     const ca = await fetchCa(link, frame.signal)
-    const password = await readPassword(`Password of the user that the link is for (at ${new URL(authorityOf(link)).host}): `, passwordFile)
+    const password = await readPassword(`Password of the user that the link is for (at ${new URL(authorityOf(link)).host}): `, options.passwordFile)
     const device = createDeviceKey()
     try {
-      await putKeys(storage, device)
+      await storage.put('device-key', device.privateKey)
       const request = {
         code: link.code,
         password,
@@ -51,13 +73,15 @@ async function pair(frame: Frame, text: string, passwordFile: string | undefined
         hostname: hostname() || 'unnamed',
         platform: `${platform()} ${release()}`.slice(0, 64),
         agent_version: frame.version,
+        ...(options.takeOver === undefined ? {} : { take_over: options.takeOver }),
       }
-      const identity = await pairDevice(link, ca, request, device.privateKey, frame.signal)
+      const { identity, escrow } = await pairDevice(link, ca, request, device.privateKey, frame.signal)
+      const key = escrow ? await keyInEscrow(identity, device, storage, escrow, askPassphrase(options.passphraseFile), frame) : await localKey(storage)
       await storage.put('site', Buffer.from(JSON.stringify(identity))).catch((error: unknown) => {
         frame.say('The link is used up: ask the administrator for a new one, and to deauthorize this device.')
         throw error
       })
-      return identity
+      return { identity, key }
     } catch (error) {
       await storage.wipe()
       throw error
@@ -75,15 +99,35 @@ function makeHome(home: string): void {
   }
 }
 
-/** The user's own key, made here, and the device's. */
-async function putKeys(storage: AuthorizedStorage, device: DeviceKey): Promise<void> {
+/** A key of the user's own, made here, and kept here only. */
+async function localKey(storage: AuthorizedStorage): Promise<'local'> {
   const ring = createKeyRing()
   const encoded = encodeKeyRing(ring)
   try {
     await storage.put('user-key-ring', encoded)
-    await storage.put('device-key', device.privateKey)
+    return 'local'
   } finally {
     wipeSecureBuffer(encoded)
     ring.wipe()
+  }
+}
+
+async function keyInEscrow(
+  identity: Identity,
+  device: DeviceKey,
+  storage: AuthorizedStorage,
+  escrow: PairedEscrow,
+  ask: AskPassphrase,
+  frame: Frame,
+): Promise<KeyOrigin> {
+  const site = connectSite(identity, Buffer.from(device.privateKey), storage, frame.signal)
+  try {
+    return await establishKey(site, storage, escrow, ask)
+  } catch (error) {
+    // Without its key this device is none: it gives its authorization back.
+    await site.leave().catch(() => frame.say('The appliance could not be told: ask the administrator to deauthorize this device.'))
+    throw error
+  } finally {
+    site.close()
   }
 }

@@ -1,12 +1,12 @@
 // What commands that look into the archive of this device begin and end with: keys and connection are opened before,
 // wiped and closed after, whatever happens.
 import { openAuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
-import { type ArchiveKeys, decodeKeyRing, deriveArchiveKeys, type KeyRing, wipeSecureBuffer } from '#format/keys.ts'
+import { type ArchiveKeys, deriveArchiveKeys, type KeyRing } from '#format/keys.ts'
 import type { RecordSource } from '#restore/record-source.ts'
 import { createSiteSource } from '#restore/site-source.ts'
-import { fault as siteFault } from '#site/errors.ts'
 import { openSite } from '#site/site.ts'
 import type { Frame } from './frame.ts'
+import { openKeyRing } from './user-key.ts'
 
 export type OpenArchive = { readonly source: RecordSource; readonly keys: ArchiveKeys; readonly ring: KeyRing }
 
@@ -15,10 +15,7 @@ export async function withArchive<Result>(frame: Frame, act: (archive: OpenArchi
   try {
     const site = await openSite(storage, frame.signal)
     try {
-      const encoded = await storage.get('user-key-ring')
-      if (!encoded) throw siteFault('NOT_PAIRED')
-      const ring = decodeKeyRing(encoded)
-      wipeSecureBuffer(encoded)
+      const ring = await openKeyRing(site, storage)
       const keys = deriveArchiveKeys(ring, site.archive)
       const source = createSiteSource(site)
       try {

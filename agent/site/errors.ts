@@ -14,6 +14,11 @@ export const SITE_ERRORS = {
     text: 'the appliance is not the one that the pairing link names',
     next: 'ask the administrator for a new link; somebody may stand between you and the appliance',
   },
+  KEYSTORE_MISMATCH: {
+    exit: EXIT.forbidden,
+    text: 'the appliance speaks for another keystore than the pairing link names',
+    next: 'no key was made or sent; report it to the security officer, and ask the administrator for a new link',
+  },
   SITE_UNTRUSTED: {
     exit: EXIT.forbidden,
     text: 'the appliance has a certificate of another site',

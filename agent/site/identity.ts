@@ -13,6 +13,8 @@ export const Identity = Type.Object({
   storage: Type.String({ maxLength: 300 }),
   ca: Pem,
   certificate: Pem,
+  /** The tenant's Ed25519 public key at the keystore in base64, compared with the pairing link; none at a site without a keystore. */
+  keystore_identity: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' })),
 })
 export type Identity = Static<typeof Identity>
 

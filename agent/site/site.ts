@@ -4,9 +4,10 @@
 import { Agent } from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { AuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
-import { AUTHORITY_PATHS, Device, Ticket } from '#protocol/authority-api.ts'
+import { AUTHORITY_PATHS, Device, Escrow, type EscrowRequest, Ticket, UserKey } from '#protocol/authority-api.ts'
 import { isFault } from '#protocol/fault.ts'
 import { ID_BYTES } from '#protocol/record.ts'
+import { OwnRestores, RESTORE_PATHS } from '#protocol/restore-api.ts'
 import { ArchiveState, BYTES_TYPE, Committed, type Head, SESSION_HEADER, Session, Snapshots, STORAGE_PATHS, Stored } from '#protocol/storage-api.ts'
 import { TICKET_SCHEME } from '#protocol/ticket.ts'
 import { Type } from '#protocol/typebox.js'
@@ -45,6 +46,16 @@ export type Site = {
   commit(session: string, record: Buffer): Promise<Committed>
   /** Hands over each record of the joined ids once, in the order of the storage node's disk; several may be in hand at once. */
   read(ids: Buffer, onRecord: OnRecord): Promise<void>
+  /** What the authority keeps of the user's key. */
+  escrow(): Promise<Escrow>
+  /** Durable at the authority when it resolves. @throws ESCROW_EXISTS */
+  putEscrow(request: EscrowRequest): Promise<Escrow>
+  /** The key of the user, sealed to a key that was made for this answer (32 bytes). @throws KEY_NOT_GRANTED, ESCROW_NONE, ESCROW_WAITING, KEYSTORE_AWAY */
+  fetchKey(answerKey: Buffer): Promise<UserKey>
+  /** What others restored of this user. */
+  ownRestores(): Promise<OwnRestores>
+  /** Says that the key is stored here. */
+  keyStored(): Promise<void>
   close(): void
 }
 
@@ -60,6 +71,15 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
   const identity = parseIdentity(await storage.get('site'))
   const key = await storage.get('device-key')
   if (!key) throw fault('NOT_PAIRED', { found: 'no device key' })
+  return connectSite(identity, key, storage, signal)
+}
+
+/**
+ * The same for an identity that is not stored yet.
+ *
+ * @param key  the device's, PKCS#8 in PEM; wiped
+ */
+export function connectSite(identity: Identity, key: Buffer, storage: AuthorizedStorage, signal?: AbortSignal): Site {
   // Made once: the key is in OpenSSL's memory only from here on, and in no name of a connection.
   const secureContext = createSecureContext({ minVersion: 'TLSv1.3', ca: identity.ca, cert: identity.certificate, key })
   key.fill(0)
@@ -174,6 +194,16 @@ export async function openSite(storage: AuthorizedStorage, signal?: AbortSignal)
     },
     read: (ids, onRecord) =>
       readEach(ids, some => atStorage(STORAGE_PATHS.read, { method: 'POST', pieces: [some], headers: { accept: BYTES_TYPE } }, send), memory, onRecord, signal),
+    escrow: () => guarded(() => again(() => sendForJson(Escrow, atAuthority({ method: 'GET', path: AUTHORITY_PATHS.escrow })))),
+    putEscrow: body => guarded(() => again(() => sendForJson(Escrow, atAuthority({ method: 'POST', path: AUTHORITY_PATHS.escrow, body })))),
+    fetchKey: answerKey => {
+      const body = { answer_key: answerKey.toString('base64') }
+      return guarded(() => sendForJson(UserKey, atAuthority({ method: 'POST', path: AUTHORITY_PATHS.key, body })))
+    },
+    ownRestores: () => guarded(() => again(() => sendForJson(OwnRestores, atAuthority({ method: 'GET', path: RESTORE_PATHS.own })))),
+    async keyStored() {
+      await guarded(() => again(() => sendForJson(Nothing, atAuthority({ method: 'DELETE', path: AUTHORITY_PATHS.key }))))
+    },
     close: () => agent.destroy(),
   }
   return site

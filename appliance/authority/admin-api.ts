@@ -2,33 +2,42 @@
 // holdfast-appliance are made of these. The same routes are asked in-process when the appliance does not run.
 import fastify, { type FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { Custody } from '#protocol/authority-api.ts'
 import { JSON_BYTES_MAX } from '#protocol/limits.ts'
 import { formatPairingLink } from '#protocol/pairing-link.ts'
 import { answerPlainly } from './answering.ts'
 import { checkAudit } from './audit.ts'
 import type { Devices } from './devices.ts'
 import { readHealth } from './health.ts'
+import { type AuthorityEscrow, keystoreState } from './keystore-parts.ts'
 import type { Pairing } from './pairing.ts'
 import type { People } from './people.ts'
+import { addRestoreRoutes, type RestoreParts } from './restore-api.ts'
 
 export const ADMIN_PATHS = {
   tenants: '/tenants',
+  custody: '/tenants/custody',
   users: '/users',
   disable: '/users/disable',
   links: '/links',
   devices: '/devices',
   deauthorize: '/devices/deauthorize',
+  administrators: '/administrators',
+  removeAdministrator: '/administrators/remove',
   status: '/status',
   audit: '/audit',
 } as const
 
 const Text = Type.String({ minLength: 1, maxLength: 1024 })
 export const AddTenant = Type.Object({ tenant: Text })
+export const SetCustody = Type.Object({ tenant: Text, custody: Custody })
 export const AddUser = Type.Object({ user: Text, password: Text, tenant: Text })
+export const AddAdministrator = Type.Object({ administrator: Text, password: Text, tenant: Text })
+export const NamedAdministrator = Type.Object({ administrator: Text })
 export const NamedUser = Type.Object({ user: Text })
 export const NamedDevice = Type.Object({ device: Text })
 
-export type AdminParts = {
+export type AdminParts = RestoreParts & {
   readonly home: string
   readonly version: string
   readonly people: People
@@ -38,6 +47,8 @@ export type AdminParts = {
   readonly certificates: Readonly<Record<string, string>>
   readonly auditFile: string
   readonly isRunning: boolean
+  /** Undefined at a site without a keystore. */
+  readonly escrow: AuthorityEscrow | undefined
   readonly now: () => number
 }
 
@@ -51,6 +62,11 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     await people.addTenant((request.body as Static<typeof AddTenant>).tenant)
     return {}
   })
+  app.post(ADMIN_PATHS.custody, { schema: { body: SetCustody } }, async request => {
+    const { tenant, custody } = request.body as Static<typeof SetCustody>
+    await people.setCustody(tenant, custody)
+    return {}
+  })
   app.get(ADMIN_PATHS.users, async () => ({ users: await people.users() }))
   app.post(ADMIN_PATHS.users, { schema: { body: AddUser } }, async request => {
     const { user, password, tenant } = request.body as Static<typeof AddUser>
@@ -62,8 +78,8 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     return {}
   })
   app.post(ADMIN_PATHS.links, { schema: { body: NamedUser } }, async request => {
-    const { code, expires_ms } = await pairing.makeLink((request.body as Static<typeof NamedUser>).user)
-    return { link: formatPairingLink({ ...parts.link, code }), expires_ms }
+    const { expires_ms, ...secret } = await pairing.makeLink((request.body as Static<typeof NamedUser>).user)
+    return { link: formatPairingLink({ ...parts.link, ...secret }), expires_ms }
   })
   app.get(ADMIN_PATHS.devices, async () => ({ devices: await devices.list() }))
   app.post(ADMIN_PATHS.deauthorize, { schema: { body: NamedDevice } }, async request => {
@@ -71,12 +87,23 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     const { isConfirmed } = await devices.deauthorize(row, 'admin')
     return { device: row.device, confirmed_by_storage: isConfirmed }
   })
+  app.post(ADMIN_PATHS.administrators, { schema: { body: AddAdministrator } }, async request => {
+    const { administrator, password, tenant } = request.body as Static<typeof AddAdministrator>
+    await parts.administrators.add(administrator, tenant, password)
+    return {}
+  })
+  app.post(ADMIN_PATHS.removeAdministrator, { schema: { body: NamedAdministrator } }, async request => {
+    await parts.administrators.remove((request.body as Static<typeof NamedAdministrator>).administrator)
+    return {}
+  })
+  addRestoreRoutes(app, parts)
   app.get(ADMIN_PATHS.status, async () => ({
     version: parts.version,
     running: parts.isRunning,
     ...(await readHealth(parts.home, parts.certificates, now())),
     users: (await people.users()).length,
     devices: await devices.list(),
+    keystore: await keystoreState(parts.escrow),
   }))
   app.get(ADMIN_PATHS.audit, async () => {
     const { lines, last } = await checkAudit(parts.auditFile)

@@ -4,23 +4,41 @@ import type { Server } from 'node:https'
 import type { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import { AUTHORITY_PATHS, Ca, Device, HeadRequest, Pair, Paired, Ticket, TicketRequest } from '#protocol/authority-api.ts'
+import {
+  AUTHORITY_PATHS,
+  Ca,
+  Device,
+  Escrow,
+  EscrowRequest,
+  HeadRequest,
+  KeyRequest,
+  Pair,
+  Paired,
+  Ticket,
+  TicketRequest,
+  UserKey,
+} from '#protocol/authority-api.ts'
 import { fault } from '#protocol/errors.ts'
 import { JSON_BYTES_MAX, TICKET_MS } from '#protocol/limits.ts'
+import { OwnRestores, RESTORE_PATHS } from '#protocol/restore-api.ts'
 import { ErrorAnswer, type Head, Health } from '#protocol/storage-api.ts'
 import { answerPlainly } from './answering.ts'
 import type { KeyAndCertificate } from './certificates.ts'
 import type { Devices } from './devices.ts'
+import type { AuthorityEscrow } from './keystore-parts.ts'
 import type { Pairing } from './pairing.ts'
+import { addRestoreRoutes, type RestoreParts } from './restore-api.ts'
 import type { DeviceRow } from './state.ts'
 
-export type AgentApiParts = {
+export type AgentApiParts = RestoreParts & {
   readonly version: string
   readonly ca: string
   /** https://host:port of the storage node, as agents reach it. */
   readonly storage_url: string
   readonly devices: Devices
   readonly pairing: Pairing
+  /** Undefined at a site without a keystore. */
+  readonly escrow: AuthorityEscrow | undefined
   readonly now: () => number
 }
 
@@ -62,8 +80,8 @@ export function addAgentRoutes(app: FastifyInstance<Server>, parts: AgentApiPart
   app.get(AUTHORITY_PATHS.health, { schema: { response: { ...errors, 200: Health } } }, () => ({ ok: true, version: parts.version, time_ms: now() }))
   app.get(AUTHORITY_PATHS.ca, { schema: { response: { ...errors, 200: Ca } } }, () => ({ ca: parts.ca }))
   app.post(AUTHORITY_PATHS.pair, { schema: { body: Pair, response: { ...errors, 200: Paired } } }, async request => {
-    const { row, certificate } = await pairing.pair(request.body as Pair)
-    return { device: row.device, user: row.user, tenant: row.tenant, archive: row.archive, certificate, ca: parts.ca, storage: parts.storage_url }
+    const { row, certificate, escrow } = await pairing.pair(request.body as Pair)
+    return { device: row.device, user: row.user, tenant: row.tenant, archive: row.archive, certificate, ca: parts.ca, storage: parts.storage_url, escrow }
   })
   app.post(AUTHORITY_PATHS.tickets, { schema: { body: TicketRequest, response: { ...errors, 200: Ticket } } }, async request => {
     const { row, thumbprint } = await callerOf(request)
@@ -78,6 +96,40 @@ export function addAgentRoutes(app: FastifyInstance<Server>, parts: AgentApiPart
   })
   app.put(AUTHORITY_PATHS.head, { schema: { body: HeadRequest, response: { ...errors, 200: Type.Object({}) } } }, async request => {
     await devices.putHead((await callerOf(request)).row, request.body as Head)
+    return {}
+  })
+  addEscrowRoutes(app, parts, async request => (await callerOf(request)).row)
+  addRestoreRoutes(app, parts)
+  app.get(RESTORE_PATHS.own, { schema: { response: { ...errors, 200: OwnRestores } } }, async request => {
+    const { row } = await callerOf(request)
+    return parts.restores ? parts.restores.own(row.user) : { restores: [] }
+  })
+}
+
+/** Escrow of the user's key, and the way back for a device that was just paired. */
+function addEscrowRoutes(app: FastifyInstance<Server>, parts: AgentApiParts, callerOf: (request: FastifyRequest) => Promise<DeviceRow>): void {
+  const needed = (): AuthorityEscrow => {
+    const escrow = parts.escrow
+    if (!escrow) throw fault('ESCROW_NONE', { found: 'a site without a keystore', next: 'use the recovery file, or another device' })
+    return escrow
+  }
+  app.get(AUTHORITY_PATHS.escrow, { schema: { response: { ...errors, 200: Escrow } } }, async request => {
+    const row = await callerOf(request)
+    return parts.escrow
+      ? parts.escrow.escrows.shown(row.user)
+      : { has_keystore: false, slot: null, is_rotation_due: false, custody: 'self-held' as const, held: null }
+  })
+  app.post(AUTHORITY_PATHS.escrow, { schema: { body: EscrowRequest, response: { ...errors, 200: Escrow } } }, async request => {
+    const row = await callerOf(request)
+    await needed().escrows.accept(row, request.body as EscrowRequest)
+    return needed().escrows.shown(row.user)
+  })
+  app.post(AUTHORITY_PATHS.key, { schema: { body: KeyRequest, response: { ...errors, 200: UserKey } } }, async request => {
+    const row = await callerOf(request)
+    return needed().keys.open(row, Buffer.from((request.body as KeyRequest).answer_key, 'base64'))
+  })
+  app.delete(AUTHORITY_PATHS.key, { schema: { response: { ...errors, 200: Type.Object({}) } } }, async request => {
+    await needed().keys.endGrant(await callerOf(request))
     return {}
   })
 }

@@ -6,13 +6,16 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { listeningFault } from '#protocol/listening.ts'
 import { type AdminParts, createAdminApi } from './admin-api.ts'
+import { createAdministrators } from './administrators.ts'
 import { createAgentApi } from './agent-api.ts'
 import { openAudit } from './audit.ts'
 import { thumbprintOf } from './certificates.ts'
 import { createDevices } from './devices.ts'
 import { readHome, urlOf } from './home.ts'
+import { openAuthorityEscrow } from './keystore-parts.ts'
 import { createPairing } from './pairing.ts'
 import { createPeople, DEFAULT_TENANT } from './people.ts'
+import { createRestores } from './restores.ts'
 import { openState } from './state.ts'
 import { createStorageLink } from './storage-link.ts'
 
@@ -33,15 +36,14 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
   })
   const storage_url = urlOf(config.listen, config.storage_port)
   // On the same machine the storage node is asked at the address that it listens on.
-  const storage = createStorageLink(
-    state,
-    urlOf(config.listen === '0.0.0.0' || config.listen === '::' ? '127.0.0.1' : config.listen, config.storage_port),
-    client,
-    ca.certificate,
-  )
+  const storageHere = urlOf(config.listen === '0.0.0.0' || config.listen === '::' ? '127.0.0.1' : config.listen, config.storage_port)
+  const storage = createStorageLink(state, storageHere, client, ca.certificate)
   const people = createPeople(state, audit, now)
-  const pairing = createPairing(state, audit, ca, now)
+  const escrow = config.keystore === 'none' ? undefined : await openAuthorityEscrow(home, state, audit, now, isRunning, config.slots_ready)
+  const pairing = createPairing(state, audit, ca, storage, escrow, now)
   const devices = createDevices(state, audit, storage, ticketKey, now)
+  const administrators = createAdministrators(state, audit, now)
+  const restores = escrow && createRestores({ state, audit, keystore: escrow.keystore, devices, ca, storage_url: storageHere, now })
   if ((await people.tenants()).length === 0) await people.addTenant(DEFAULT_TENANT)
   const url = new URL(urlOf(config.listen, config.authority_port))
   const adminParts: AdminParts = {
@@ -52,6 +54,9 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
     devices,
     auditFile,
     isRunning,
+    escrow,
+    administrators,
+    restores,
     now,
     link: { host: url.hostname.replace(/^\[|\]$/g, ''), port: config.authority_port, ca_sha256: thumbprintOf(ca.certificate) },
     certificates: { 'site CA': ca.certificate, authority: authority.certificate, 'authority at the storage node': client.certificate },
@@ -61,9 +66,11 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
     authority,
     adminParts,
     storage_url,
-    agentParts: { version: options.version, ca: ca.certificate, storage_url, devices, pairing, now },
+    agentParts: { version: options.version, ca: ca.certificate, storage_url, devices, pairing, escrow, administrators, restores, now },
     async close() {
       storage.close()
+      await restores?.close()
+      await escrow?.close()
       await audit.close()
       await state.close()
     },

@@ -7,8 +7,14 @@ import { TICKET_MS } from '#protocol/limits.ts'
 import type { Head } from '#protocol/storage-api.ts'
 import { TICKET_AUDIENCE, TICKET_ISSUER, TICKET_TYPE, type Verb } from '#protocol/ticket.ts'
 import type { Audit } from './audit.ts'
-import type { DeviceRow, State } from './state.ts'
+import type { Change, DeviceRow, State } from './state.ts'
 import type { StorageLink } from './storage-link.ts'
+
+/** What has to be written when somebody lost the right to a user's key: the next backup seals under a new one. */
+export async function rotationDue(state: State, name: string, now_ms: number): Promise<Change[]> {
+  const user = await state.get('user', name)
+  return user ? [{ kind: 'user', id: name, row: { ...user, rotate_from_ms: now_ms } }] : []
+}
 
 export type Devices = ReturnType<typeof createDevices>
 
@@ -27,23 +33,31 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
     await state.write([
       { kind: 'device', id: row.device, row: { ...row, is_authorized: false, deauthorized_ms: row.deauthorized_ms ?? now() } },
       { kind: 'tell', id: row.device, row: { device: row.device, thumbprints: row.thumbprints } },
+      ...(await rotationDue(state, row.user, now())),
     ])
     return { isConfirmed: await storage.tellNow(row.device) }
+  }
+  const signTicket = (bearer: string, { tenant, archive }: DeviceRow, thumbprint: string, verbs: readonly Verb[]): Promise<string> => {
+    const now_s = Math.floor(now() / 1000)
+    return new SignJWT({ tenant, archive, verbs: [...new Set(verbs)], cnf: { 'x5t#S256': thumbprint } })
+      .setProtectedHeader({ alg: 'EdDSA', typ: TICKET_TYPE })
+      .setIssuer(TICKET_ISSUER)
+      .setAudience(TICKET_AUDIENCE)
+      .setSubject(bearer)
+      .setIssuedAt(now_s)
+      .setExpirationTime(now_s + TICKET_MS / 1000)
+      .sign(ticketKey)
   }
   return {
     deviceOf,
     /** A ticket for the device's own archive. @throws ARCHIVE_FORBIDDEN */
     async ticket(row: DeviceRow, thumbprint: string, archive: string, verbs: readonly Verb[]): Promise<string> {
       if (archive !== row.archive) throw fault('ARCHIVE_FORBIDDEN')
-      const now_s = Math.floor(now() / 1000)
-      return new SignJWT({ tenant: row.tenant, archive, verbs: [...new Set(verbs)], cnf: { 'x5t#S256': thumbprint } })
-        .setProtectedHeader({ alg: 'EdDSA', typ: TICKET_TYPE })
-        .setIssuer(TICKET_ISSUER)
-        .setAudience(TICKET_AUDIENCE)
-        .setSubject(row.device)
-        .setIssuedAt(now_s)
-        .setExpirationTime(now_s + TICKET_MS / 1000)
-        .sign(ticketKey)
+      return signTicket(row.device, row, thumbprint, verbs)
+    },
+    /** A ticket for a restore worker, which reads the archive of that device and does nothing else. */
+    async restoreTicket(restore: string, row: DeviceRow, thumbprint: string): Promise<{ ticket: string; expires_in_ms: number }> {
+      return { ticket: await signTicket(restore, row, thumbprint, ['restore']), expires_in_ms: TICKET_MS }
     },
     /** Remembers the newest snapshot; an older one than known is left out. */
     async putHead(row: DeviceRow, head: Head): Promise<void> {

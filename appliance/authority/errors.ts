@@ -9,7 +9,17 @@ export const AUTHORITY_ERRORS = {
   STATE_DAMAGED: { exit: EXIT.damaged, text: "the authority's state is damaged", next: 'restore authority/ from a copy; archives are not affected' },
   AUDIT_FAILED: { status: 500, exit: EXIT.failed, text: 'the audit record could not be written, so nothing was done', next: 'check the disk of the authority' },
   AUDIT_BROKEN: { exit: EXIT.damaged, text: 'the audit log was altered', next: 'compare it with a copy; keep both' },
-  KEYSTORE_UNAVAILABLE: { exit: EXIT.usage, text: 'this version has no keystore yet', next: 'use --keystore none' },
+  TENANT_NOT_PROVISIONED: {
+    status: 409,
+    exit: EXIT.failed,
+    text: 'the keystore is not set up for this tenant',
+    next: 'provision it (holdfast-keystore provision --tenant NAME), and give its connection file to `holdfast-appliance init`',
+  },
+  RESTORE_BROKEN_OFF: {
+    exit: EXIT.unreachable,
+    text: 'the download broke off',
+    next: 'go on with --resume; if it breaks off at the same place again, the archive is damaged there: see the log of the authority',
+  },
   START_FAILED: { exit: EXIT.failed, text: 'a process of the appliance did not start', next: 'put right what it said, then run again' },
 } as const satisfies Record<string, ErrorRow>
 

@@ -17,7 +17,10 @@ export const HomeConfig = Type.Object({
   listen: Type.String({ minLength: 1, maxLength: 255 }),
   authority_port: Port,
   storage_port: Port,
-  keystore: Type.Literal('none'),
+  /** escrow: authority/keystore.json says which. */
+  keystore: Type.Union([Type.Literal('none'), Type.Literal('escrow')]),
+  /** Slots of each tenant that are kept ready for new users. */
+  slots_ready: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
 })
 export type HomeConfig = Static<typeof HomeConfig>
 export const AUTHORITY_PORT_DEFAULT = 7400
@@ -26,10 +29,16 @@ export const STORAGE_PORT_DEFAULT = 7401
 /**
  * Makes a site: CA, certificates, ticket keys and both configurations.
  *
- * @param options  listen: the address or name that agents reach it at; 0.0.0.0 listens everywhere and names this host
+ * @param options     listen: the address or name that agents reach it at; 0.0.0.0 listens everywhere and names this host
+ * @param connection  to the keystore, unless there is none: the text of its connection file
  * @throws SITE_EXISTS
  */
-export async function initHome(home: string, options: Omit<HomeConfig, 'version'>, now_ms: number): Promise<{ ca_sha256: string }> {
+export async function initHome(
+  home: string,
+  options: Omit<HomeConfig, 'version' | 'keystore'>,
+  connection: string | undefined,
+  now_ms: number,
+): Promise<{ ca_sha256: string }> {
   if (existsSync(join(home, 'config.json'))) throw fault('SITE_EXISTS', { found: home })
   for (const folder of [home, join(home, 'authority'), join(home, 'storage')]) mkdirSync(folder, { recursive: true, mode: 0o700 })
   const ca = await makeCa('Holdfast site', now_ms)
@@ -65,7 +74,8 @@ export async function initHome(home: string, options: Omit<HomeConfig, 'version'
         authority_thumbprint: thumbprintOf(client.certificate),
       }),
     ],
-    ['config.json', JSON.stringify({ version: HOME_VERSION, ...options })],
+    ...(connection === undefined ? [] : [['authority/keystore.json', connection] as [string, string]]),
+    ['config.json', JSON.stringify({ version: HOME_VERSION, ...options, keystore: connection === undefined ? 'none' : 'escrow' })],
   ]
   for (const [name, text] of files) writeWhole(join(home, name), text)
   return { ca_sha256: thumbprintOf(ca.certificate) }

@@ -3,13 +3,18 @@
 // there with its certificate, or not at all.
 import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Pair } from '#protocol/authority-api.ts'
+import { identityHash } from '#keystore-seal/slot.ts'
+import type { Pair, PairedEscrow } from '#protocol/authority-api.ts'
 import { fault } from '#protocol/errors.ts'
 import { LINK_MS, LINK_PASSWORD_TRIES_MAX } from '#protocol/limits.ts'
 import type { Audit } from './audit.ts'
 import { type KeyAndCertificate, signDevice, thumbprintOf } from './certificates.ts'
+import type { Escrows } from './escrow.ts'
 import { isPassword } from './passwords.ts'
-import type { DeviceRow, State } from './state.ts'
+import type { Slots } from './slots.ts'
+import type { Change, DeviceRow, State, User } from './state.ts'
+import type { StorageLink } from './storage-link.ts'
+import { grantFor } from './user-keys.ts'
 
 /** After a wrong password the next try has to wait, twice as long each time. */
 const WRONG_PAUSE_MS = 500
@@ -19,7 +24,17 @@ const TRIES_AT_ONCE_MAX = 4
 
 export type Pairing = ReturnType<typeof createPairing>
 
-export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate, now: () => number) {
+/** What pairing needs of the keystore. */
+export type PairingEscrow = {
+  readonly slots: Slots
+  readonly escrows: Escrows
+  /** The tenant's public key at the keystore, 32 bytes in base64. @throws TENANT_NOT_PROVISIONED */
+  identityOf(tenant: string): string
+}
+
+export type PairedDevice = { readonly row: DeviceRow; readonly certificate: string; readonly escrow: PairedEscrow | null }
+
+export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate, storage: StorageLink, escrow: PairingEscrow | undefined, now: () => number) {
   const tries = new Map<string, { count: number; last: Promise<unknown> }>()
 
   /** Tries of one user come one after another, so that pauses can't be got around by trying many at once. */
@@ -43,13 +58,42 @@ export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate,
     if (link.wrong_count >= LINK_PASSWORD_TRIES_MAX) throw fault('TOO_MANY_TRIES', { next: 'ask the administrator for a new link' })
     return link
   }
+  /** The device whose archive is taken over. @throws DEVICE_UNKNOWN */
+  const oldDevice = async (user: User, beginning: string): Promise<DeviceRow> => {
+    const found = (await state.all('device')).filter(row => row.user === user.name && row.device.startsWith(beginning))
+    if (found.length !== 1 || !found[0])
+      throw fault('DEVICE_UNKNOWN', { expected: 'the beginning of the id of one device of this user', found: `${found.length}` })
+    return found[0]
+  }
+  /** One archive is written by one device: those before are out in the same step. */
+  const changesOut = (old: DeviceRow): Change[] => [
+    { kind: 'device', id: old.device, row: { ...old, is_authorized: false, deauthorized_ms: old.deauthorized_ms ?? now() } },
+    { kind: 'tell', id: old.device, row: { device: old.device, thumbprints: old.thumbprints } },
+  ]
+  /** The user's slot, and the device's permission to fetch the key. @throws KEYSTORE_NO_SLOT */
+  const escrowOf = async (user: User, device: string): Promise<{ answer: PairedEscrow; changes: Change[]; undo(): void } | undefined> => {
+    const custody = (await state.get('tenant', user.tenant))?.custody ?? 'escrowed'
+    if (!escrow || custody === 'self-held') return undefined
+    const identity = escrow.identityOf(user.tenant)
+    const { slot, changes } = await escrow.slots.take(user)
+    const is_held = (await escrow.escrows.of(user.name)) !== undefined
+    return {
+      answer: { identity, slot: { slot: slot.slot, public_key: slot.public_key, signature: slot.signature }, is_held, custody },
+      changes: [...changes, grantFor(device, user.name, now())],
+      undo: () => {
+        if (changes.length > 0) escrow.slots.giveBack(slot)
+      },
+    }
+  }
 
   return {
-    /** The secret of a new link for a user, base64url. @throws USER_UNKNOWN, USER_DISABLED */
-    async makeLink(name: string): Promise<{ code: string; expires_ms: number }> {
+    /** The secret of a new link for a user, base64url. @throws USER_UNKNOWN, USER_DISABLED, TENANT_NOT_PROVISIONED */
+    async makeLink(name: string): Promise<{ code: string; expires_ms: number; keystore_sha256: string | undefined }> {
       const user = await state.get('user', name)
       if (!user) throw fault('USER_UNKNOWN', { found: name.slice(0, 80) })
       if (user.is_disabled) throw fault('USER_DISABLED')
+      const isInEscrow = escrow !== undefined && (await state.get('tenant', user.tenant))?.custody !== 'self-held'
+      const keystore_sha256 = isInEscrow ? identityHash(Buffer.from(escrow.identityOf(user.tenant), 'base64')) : undefined
       const code = randomBytes(32).toString('base64url')
       const code_hash = hashOf(code)
       const expires_ms = now() + LINK_MS
@@ -59,10 +103,10 @@ export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate,
         { kind: 'link', id: code_hash, row: { code_hash, user: name, made_ms: now(), expires_ms, wrong_count: 0 } },
         ...expired.map(link => ({ kind: 'link', id: link.code_hash, row: undefined }) as const),
       ])
-      return { code, expires_ms }
+      return { code, expires_ms, keystore_sha256 }
     },
-    /** Pairs a device. @throws LINK_*, PASSWORD_WRONG, TOO_MANY_TRIES, USER_DISABLED, CSR_INVALID, AUDIT_FAILED */
-    async pair(request: Pair): Promise<{ row: DeviceRow; certificate: string }> {
+    /** Pairs a device. @throws LINK_*, PASSWORD_WRONG, TOO_MANY_TRIES, USER_DISABLED, CSR_INVALID, DEVICE_UNKNOWN, KEYSTORE_NO_SLOT, AUDIT_FAILED */
+    async pair(request: Pair): Promise<PairedDevice> {
       const code_hash = hashOf(request.code)
       const { user: name } = await usableLink(code_hash)
       return inTurn(name, async () => {
@@ -80,7 +124,10 @@ export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate,
           throw fault('PASSWORD_WRONG')
         }
         const device = randomBytes(16).toString('hex')
-        const archive = randomBytes(16).toString('hex')
+        const old = request.take_over === undefined ? undefined : await oldDevice(user, request.take_over)
+        // Also one whose pairing was done, and which never heard of it.
+        const outgoing = old ? (await state.all('device')).filter(row => row.archive === old.archive && row.is_authorized) : []
+        const archive = old?.archive ?? randomBytes(16).toString('hex')
         const certificate = await signDevice(ca, device, request.csr, now())
         const row: DeviceRow = {
           device,
@@ -94,16 +141,35 @@ export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate,
           paired_ms: now(),
           is_authorized: true,
           deauthorized_ms: null,
-          head: null,
-          head_ms: null,
+          head: old?.head ?? null,
+          head_ms: old?.head_ms ?? null,
         }
-        await audit.record({ act: 'device.pair', who: name, facts: { device, archive, hostname: row.hostname, link: code_hash.slice(0, 16) } })
-        await state.write([
-          { kind: 'device', id: device, row },
-          { kind: 'link', id: code_hash, row: undefined },
-          { kind: 'user', id: name, row: { ...user, wrong_count: 0 } },
-        ])
-        return { row, certificate }
+        const facts = { device, archive, hostname: row.hostname, link: code_hash.slice(0, 16), ...(old ? { instead_of: old.device } : {}) }
+        const inEscrow = await escrowOf(user, device)
+        try {
+          await audit.record({ act: 'device.pair', who: name, facts })
+          await state.write([
+            { kind: 'device', id: device, row },
+            { kind: 'link', id: code_hash, row: undefined },
+            {
+              kind: 'user',
+              id: name,
+              row: {
+                ...user,
+                wrong_count: 0,
+                ...(inEscrow ? { slot: inEscrow.answer.slot.slot } : {}),
+                ...(outgoing.length > 0 ? { rotate_from_ms: now() } : {}),
+              },
+            },
+            ...(inEscrow?.changes ?? []),
+            ...outgoing.flatMap(changesOut),
+          ])
+        } catch (error) {
+          inEscrow?.undo()
+          throw error
+        }
+        for (const { device } of outgoing) await storage.tellNow(device)
+        return { row, certificate, escrow: inEscrow?.answer ?? null }
       })
     },
   }

@@ -1,4 +1,5 @@
 // Tenants and users. Every change has its audit record before it is made.
+import type { Custody } from '#protocol/authority-api.ts'
 import { fault } from '#protocol/errors.ts'
 import type { Audit } from './audit.ts'
 import { hashPassword } from './passwords.ts'
@@ -19,6 +20,13 @@ export function createPeople(state: State, audit: Audit, now: () => number) {
       await state.write([{ kind: 'tenant', id: name, row: { name, made_ms: now() } }])
     },
     tenants: () => state.all('tenant'),
+    /** Sets the policy; keys of the tenant's users follow with their next backups. @throws TENANT_UNKNOWN */
+    async setCustody(name: string, custody: Custody): Promise<void> {
+      const tenant = await state.get('tenant', name)
+      if (!tenant) throw fault('TENANT_UNKNOWN', { found: name.slice(0, 80) })
+      await audit.record({ act: 'tenant.custody', who: 'admin', facts: { tenant: name, custody } })
+      await state.write([{ kind: 'tenant', id: name, row: { ...tenant, custody } }])
+    },
     /** @throws NAME_INVALID, USER_EXISTS, TENANT_UNKNOWN, PASSWORD_WEAK */
     async addUser(name: string, password: string, tenant: string): Promise<void> {
       if (!NAME.test(name)) throw fault('NAME_INVALID', { found: name.slice(0, 80) })

@@ -3,13 +3,15 @@
 import { ClassicLevel } from 'classic-level'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Check } from 'typebox/value'
-import { ArchiveId, DeviceId, Name, Thumbprint, Time_ms } from '#protocol/names.ts'
+import { Custody } from '#protocol/authority-api.ts'
+import { ArchiveId, DeviceId, Epoch, Kid, Name, Pem, SlotName, Thumbprint, Time_ms } from '#protocol/names.ts'
+import { RestoreId } from '#protocol/restore-api.ts'
 import { Head } from '#protocol/storage-api.ts'
 import { fault } from './errors.ts'
 
 const STATE_VERSION = 1
 
-export const Tenant = Type.Object({ name: Name, made_ms: Time_ms })
+export const Tenant = Type.Object({ name: Name, made_ms: Time_ms, custody: Type.Optional(Custody) })
 export const User = Type.Object({
   name: Name,
   tenant: Name,
@@ -19,6 +21,10 @@ export const User = Type.Object({
   /** Wrong passwords in a row, and when the last one was. */
   wrong_count: Type.Integer({ minimum: 0 }),
   wrong_ms: Time_ms,
+  /** In the keystore, from the user's first pairing on. */
+  slot: Type.Optional(SlotName),
+  /** When somebody lost the right to the user's key (a device that is out, a restore for somebody else): keys made before are due for a new one. */
+  rotate_from_ms: Type.Optional(Time_ms),
 })
 export const Link = Type.Object({
   code_hash: Type.String({ pattern: '^[0-9a-f]{64}$' }),
@@ -42,15 +48,76 @@ export const DeviceRow = Type.Object({
   head: Type.Union([Head, Type.Null()]),
   head_ms: Type.Union([Time_ms, Type.Null()]),
 })
+/** A slot that was made ahead of need; `user` is null until one has it. */
+export const SlotRow = Type.Object({
+  slot: SlotName,
+  tenant: Name,
+  public_key: Pem,
+  signature: Type.String({ maxLength: 100 }),
+  made_ms: Time_ms,
+  user: Type.Union([Name, Type.Null()]),
+})
+/** The newest key of a user. What goes to the keystore stays here too: a keystore that is restored from an older snapshot needs it again. */
+export const EscrowRow = Type.Object({
+  user: Name,
+  tenant: Name,
+  slot: SlotName,
+  epoch: Epoch,
+  kid: Kid,
+  custody: Type.Optional(Custody),
+  sealed_key: Type.String(),
+  sealed_w: Type.String({ maxLength: 1024 }),
+  device: DeviceId,
+  accepted_ms: Time_ms,
+  safe_ms: Type.Union([Time_ms, Type.Null()]),
+})
+/** A device that signed in by pairing and may fetch the key of its user. */
+export const Grant = Type.Object({ device: DeviceId, user: Name, until_ms: Time_ms, tries_left: Type.Integer({ minimum: 0 }) })
+/** Who may ask for restores for others of a tenant. */
+export const Administrator = Type.Object({
+  name: Name,
+  tenant: Name,
+  password_hash: Type.String({ maxLength: 200 }),
+  made_ms: Time_ms,
+  wrong_count: Type.Integer({ minimum: 0 }),
+  wrong_ms: Time_ms,
+})
+/** A restore for somebody else, kept so that its owner is told. */
+export const RestoreRow = Type.Object({
+  id: RestoreId,
+  tenant: Name,
+  user: Name,
+  device: DeviceId,
+  administrator: Name,
+  reason: Type.String(),
+  asked_ms: Time_ms,
+  state: Type.Union([Type.Literal('asked'), Type.Literal('opened')]),
+})
 export const Told = Type.Object({ device: DeviceId, thumbprints: Type.Array(Thumbprint) })
 export type Tenant = Static<typeof Tenant>
 export type User = Static<typeof User>
 export type Link = Static<typeof Link>
 export type DeviceRow = Static<typeof DeviceRow>
 export type Told = Static<typeof Told>
+export type SlotRow = Static<typeof SlotRow>
+export type EscrowRow = Static<typeof EscrowRow>
+export type Grant = Static<typeof Grant>
+export type Administrator = Static<typeof Administrator>
+export type RestoreRow = Static<typeof RestoreRow>
 
-const KINDS = { tenant: Tenant, user: User, link: Link, device: DeviceRow, tell: Told } as const
-type Kinds = { tenant: Tenant; user: User; link: Link; device: DeviceRow; tell: Told }
+const KINDS = {
+  tenant: Tenant,
+  user: User,
+  link: Link,
+  device: DeviceRow,
+  tell: Told,
+  slot: SlotRow,
+  escrow: EscrowRow,
+  grant: Grant,
+  administrator: Administrator,
+  restore: RestoreRow,
+} as const
+type Kinds = { [K in keyof typeof KINDS]: Static<(typeof KINDS)[K]> }
 export type Kind = keyof Kinds
 export type Change = { readonly [K in Kind]: { readonly kind: K; readonly id: string; readonly row: Kinds[K] | undefined } }[Kind]
 

@@ -61,11 +61,34 @@ export function registerStatus(program: Command, frame: Frame): void {
       frame.result(status, [
         `Holdfast ${text(status['version'])}, ${status['running'] === true ? 'running' : 'NOT running'}; this machine has been up for ${formatSeconds(number(status['uptime_s']))}`,
         `disk ${formatBytes(number(status['disk_free_bytes']))} of ${formatBytes(number(status['disk_bytes']))} free, memory ${formatBytes(number(status['memory_free_bytes']))} of ${formatBytes(number(status['memory_bytes']))} free, processors ${text(status['load_percent'])} % busy`,
+        ...keystoreLines(status['keystore'] as KeystoreRow | null | undefined),
         ...attention.map(line => `ATTENTION: ${line}`),
         '',
         ...deviceTable((status['devices'] as Row[] | undefined) ?? []),
       ])
     })
+}
+
+type KeystoreRow = {
+  readonly nodes: readonly { readonly address: string; readonly state: string }[]
+  readonly waiting: number
+  readonly waiting_since_ms: number | null
+  readonly slots_free: Readonly<Record<string, number>>
+  readonly failure: string | null
+}
+
+function keystoreLines(keystore: KeystoreRow | null | undefined): string[] {
+  if (!keystore) return ['no keystore: each user key is on its own device only']
+  const slots = Object.entries(keystore.slots_free).map(([tenant, free]) => `${free} slots ready for new users of ${tenant}`)
+  return [
+    `keystore ${keystore.nodes.map(({ address, state }) => `${address} ${state}`).join(', ')}; ${slots.join(', ') || 'no slots ready'}`,
+    ...(keystore.waiting === 0
+      ? []
+      : [
+          `ATTENTION: the keys of ${keystore.waiting} users are not yet safe in the keystore, the first since ${new Date(keystore.waiting_since_ms ?? 0).toLocaleString()}`,
+        ]),
+    ...(keystore.failure === null ? [] : [`ATTENTION: at the keystore: ${keystore.failure}`]),
+  ]
 }
 
 export function registerAudit(program: Command, frame: Frame): void {

@@ -1,10 +1,16 @@
 // holdfast-appliance init: makes a site.
 import { type Command, InvalidArgumentError } from 'commander'
-import { fault } from '#authority/errors.ts'
 import { AUTHORITY_PORT_DEFAULT, initHome, STORAGE_PORT_DEFAULT } from '#authority/home.ts'
 import type { Frame } from '#cli/frame.ts'
+import { readConnection } from '#keystore-client/connection.ts'
 
-type Options = { readonly listen: string; readonly authorityPort: number; readonly storagePort: number; readonly keystore: string }
+type Options = {
+  readonly listen: string
+  readonly authorityPort: number
+  readonly storagePort: number
+  readonly keystore: string
+  readonly slotsReady?: number
+}
 
 export function registerInit(program: Command, frame: Frame): void {
   program
@@ -13,13 +19,20 @@ export function registerInit(program: Command, frame: Frame): void {
     .option('--listen <host>', 'the address or name that agents reach this appliance at', '127.0.0.1')
     .option('--authority-port <n>', 'port of the authority', portOf, AUTHORITY_PORT_DEFAULT)
     .option('--storage-port <n>', 'port of the storage node', portOf, STORAGE_PORT_DEFAULT)
-    .option('--keystore <file>', "the keystore's configuration, or none", 'none')
+    .option('--keystore <file>', 'the connection file that `holdfast-keystore provision` wrote, or none', 'none')
+    .option('--slots-ready <n>', 'how many new users can be paired while the keystore is sealed or away', countOf)
     .action(async (options: Options) => {
-      if (options.keystore !== 'none') throw fault('KEYSTORE_UNAVAILABLE', { found: options.keystore })
       const home = frame.home()
+      const connection = options.keystore === 'none' ? undefined : JSON.stringify(readConnection(options.keystore))
       const { ca_sha256 } = await initHome(
         home,
-        { listen: options.listen, authority_port: options.authorityPort, storage_port: options.storagePort, keystore: 'none' },
+        {
+          listen: options.listen,
+          authority_port: options.authorityPort,
+          storage_port: options.storagePort,
+          ...(options.slotsReady === undefined ? {} : { slots_ready: options.slotsReady }),
+        },
+        connection,
         Date.now(),
       )
       frame.result({ home, ca_sha256 }, [
@@ -34,4 +47,10 @@ function portOf(text: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new InvalidArgumentError('a port is a number from 1 to 65535')
   return port
+}
+
+function countOf(text: string): number {
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 1 || count > 100_000) throw new InvalidArgumentError('a number from 1 to 100000')
+  return count
 }

@@ -16,6 +16,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   tenant: async () => (await import('./people.ts')).registerTenant,
   link: async () => (await import('./people.ts')).registerLink,
   device: async () => (await import('./devices.ts')).registerDevice,
+  administrator: async () => (await import('./administrators.ts')).registerAdministrator,
+  restore: async () => (await import('./restore.ts')).registerRestore,
   status: async () => (await import('./devices.ts')).registerStatus,
   reindex: async () => (await import('./devices.ts')).registerReindex,
   audit: async () => (await import('./devices.ts')).registerAudit,

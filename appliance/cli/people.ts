@@ -1,5 +1,5 @@
 // holdfast-appliance user, tenant and link.
-import type { Command } from 'commander'
+import { Argument, type Command } from 'commander'
 import { ADMIN_PATHS } from '#authority/admin-api.ts'
 import { DEFAULT_TENANT } from '#authority/people.ts'
 import type { Frame } from '#cli/frame.ts'
@@ -60,6 +60,7 @@ export function registerTenant(program: Command, frame: Frame): void {
       await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.tenants, { tenant: name })
       frame.result({ tenant: name }, [`Tenant ${name} is there.`])
     })
+  registerCustody(tenant, frame)
   tenant
     .command('list')
     .description('list tenants')
@@ -69,10 +70,29 @@ export function registerTenant(program: Command, frame: Frame): void {
       frame.result(
         { tenants: rows },
         table(
-          ['tenant', 'since'],
-          rows.map(row => [text(row['name']), time(row['made_ms'])]),
+          ['tenant', 'custody', 'since'],
+          rows.map(row => [text(row['name']), text(row['custody'] ?? 'escrowed'), time(row['made_ms'])]),
         ),
       )
+    })
+}
+
+function registerCustody(tenant: Command, frame: Frame): void {
+  tenant
+    .command('custody')
+    .description("set who can bring the keys of a tenant's users back; keys follow with each user's next backup")
+    .argument('<name>')
+    .addArgument(
+      new Argument(
+        '<custody>',
+        'escrowed: the owner, or an approved restore; passphrase: only the owner, who has to remember it; self-held: only who has the recovery file',
+      ).choices(['escrowed', 'passphrase', 'self-held']),
+    )
+    .action(async (name: string, custody: string) => {
+      await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.custody, { tenant: name, custody })
+      frame.result({ tenant: name, custody }, [
+        `Keys of tenant ${name}: ${custody}. What was in escrow before can still be opened as before: old keys open old backups.`,
+      ])
     })
 }
 

@@ -32,6 +32,10 @@ const base64 = (bytes_max: number) => Type.String({ pattern: '^[A-Za-z0-9+/]+={0
 export const Slot = Type.Object({ slot: SlotName, public_key: Pem, signature: base64(64) })
 export type Slot = Static<typeof Slot>
 
+/** Who can bring a user key back. escrowed: its owner's sign-in, or an approved restore; passphrase: only together with a passphrase that no server knows; self-held: only who has the recovery file. */
+export const Custody = Type.Union([Type.Literal('escrowed'), Type.Literal('passphrase'), Type.Literal('self-held')])
+export type Custody = Static<typeof Custody>
+
 /** What an agent must know of the keystore; null at a site without one. */
 export const PairedEscrow = Type.Object({
   /** The Ed25519 public key of the tenant at the keystore; its hash is in the pairing link. */
@@ -39,6 +43,8 @@ export const PairedEscrow = Type.Object({
   slot: Slot,
   /** The user has a key already: this device gets it, and makes none. */
   is_held: Type.Boolean(),
+  /** As the tenant's policy is now. */
+  custody: Custody,
 })
 export type PairedEscrow = Static<typeof PairedEscrow>
 
@@ -77,6 +83,8 @@ export const EscrowRequest = Type.Object({
   slot: SlotName,
   epoch: Epoch,
   sealed_key: base64(SEALED_KEY_BYTES_MAX),
+  /** passphrase: the key ring is locked by one. */
+  custody: Type.Union([Type.Literal('escrowed'), Type.Literal('passphrase')]),
   /** As the keystore's transit engine takes it. */
   sealed_w: Type.String({ pattern: '^vault:v[1-9][0-9]{0,5}:[A-Za-z0-9+/]+={0,2}$', maxLength: 1024 }),
 })
@@ -85,6 +93,12 @@ export type EscrowRequest = Static<typeof EscrowRequest>
 /** held: what the authority keeps of this user's newest key; null if there is none, or no keystore. */
 export const Escrow = Type.Object({
   has_keystore: Type.Boolean(),
+  /** The user's slot, to seal a new key to. */
+  slot: Type.Union([Slot, Type.Null()]),
+  /** Somebody had this key who should not have it any more: a device of the user seals what comes from now on under a new one. */
+  is_rotation_due: Type.Boolean(),
+  /** As the tenant's policy is now. */
+  custody: Custody,
   held: Type.Union([
     Type.Object({
       slot: SlotName,

@@ -90,6 +90,12 @@ export const PROTOCOL_ERRORS = {
     text: "the user's key has not reached the keystore yet",
     next: 'try again when the keystore is back; the first device of this user goes on with its backups meanwhile',
   },
+  CUSTODY_FORBIDS: {
+    status: 403,
+    exit: EXIT.forbidden,
+    text: "this user's key is behind a passphrase that only its owner has",
+    next: 'only the owner can restore; the custody of a tenant is set with `holdfast-appliance tenant custody`',
+  },
   RESTORE_NOT_APPROVED: {
     status: 409,
     exit: EXIT.unreachable,

@@ -13,6 +13,16 @@ export const SEAL_ERRORS = {
     text: 'the sealed user key and what the keystore keeps do not belong together, or one was altered',
     next: 'take the sealed key from another copy of the archive; report it to the security officer',
   },
+  PASSPHRASE_NEEDED: {
+    exit: EXIT.usage,
+    text: "this user's key is in escrow behind a passphrase",
+    next: 'give it: holdfast key fetch (with --passphrase-file or at the prompt); nobody but its owner can',
+  },
+  PASSPHRASE_WRONG: {
+    exit: EXIT.forbidden,
+    text: 'the passphrase is wrong',
+    next: 'try again; without it only the recovery file or another device has this key',
+  },
 } as const satisfies Record<string, ErrorRow>
 
 /** Makes a fault of sealing; see KEYSTORE.md for each code. */

@@ -23,7 +23,7 @@ export type TestSite = {
   agentJson<Answer>(home: string, ...parameters: string[]): Promise<Answer>
   link(): Promise<string>
   /** A paired agent; returns its home. */
-  pair(name: string): Promise<string>
+  pair(name: string, ...parameters: string[]): Promise<string>
   /** Starts authority and storage node; resolves when both are ready. */
   start(environment?: Readonly<Record<string, string>>): Promise<void>
   /** SIGTERM, and waits. */
@@ -33,7 +33,14 @@ export type TestSite = {
   close(): Promise<void>
 }
 
-export async function makeSite(options: { folder?: string; initEnvironment?: Readonly<Record<string, string>> } = {}): Promise<TestSite> {
+export type SiteOptions = {
+  readonly folder?: string
+  readonly initEnvironment?: Readonly<Record<string, string>>
+  /** The connection file of a keystore. */
+  readonly keystore?: string
+}
+
+export async function makeSite(options: SiteOptions = {}): Promise<TestSite> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'holdfast-site-'))
   const home = join(folder, 'appliance')
   const password = join(folder, 'password')
@@ -61,9 +68,9 @@ export async function makeSite(options: { folder?: string; initEnvironment?: Rea
     async link() {
       return (await site.appliance('link', 'ann')).split('\n').find(line => line.startsWith('holdfast://')) ?? ''
     },
-    async pair(name) {
+    async pair(name, ...parameters) {
       const agentHome = join(folder, name)
-      checked(await holdfast(['pair', await site.link(), '--home', agentHome, '--password-file', password]), 'pair')
+      checked(await holdfast(['pair', await site.link(), '--home', agentHome, '--password-file', password, ...parameters]), 'pair')
       return agentHome
     },
     async start(environment = {}) {
@@ -113,14 +120,15 @@ export async function makeSite(options: { folder?: string; initEnvironment?: Rea
     '--storage-port',
     `${storagePort}`,
     '--keystore',
-    'none',
+    options.keystore ?? 'none',
+    ...(options.keystore === undefined ? [] : ['--slots-ready', '3']),
   ]
   checked(await holdfast(init, { launcher: 'holdfast-appliance', ...(options.initEnvironment ? { environment: options.initEnvironment } : {}) }), 'init')
   return site
 }
 
 /** A site that runs, with the user ann. */
-export async function startSite(options: Parameters<typeof makeSite>[0] = {}): Promise<TestSite> {
+export async function startSite(options: SiteOptions = {}): Promise<TestSite> {
   const site = await makeSite(options)
   await site.start()
   await site.appliance('user', 'add', 'ann', '--password-file', join(site.folder, 'password'))

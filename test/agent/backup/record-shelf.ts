@@ -9,7 +9,7 @@ import { type ReaderLink, runReader } from '#backup/run-reader.ts'
 import type { Unreadable } from '#backup/unreadable.ts'
 import { createScan } from '#filesystem/scan.ts'
 import { createScanGroup } from '#filesystem/scan-group.ts'
-import { type ArchiveKeys, createKeyRing, deriveArchiveKeys } from '#format/keys.ts'
+import { type ArchiveKeys, createKeyRing, deriveArchiveKeys, type KeyRing } from '#format/keys.ts'
 import { decodePage, type Entry, entriesOf } from '#format/page.ts'
 import { openRecord } from '#format/seal.ts'
 import { parseSnapshotClear } from '#protocol/clear-part.ts'
@@ -18,6 +18,7 @@ import { parseRecord } from '#protocol/record.ts'
 export const ARCHIVE = '00112233445566778899aabbccddeeff'
 
 export type Shelf = {
+  readonly ring: KeyRing
   readonly keys: ArchiveKeys
   readonly folder: string
   /** hex id → record */
@@ -44,6 +45,7 @@ export function createShelf(): Shelf {
   const records = new Map<string, Buffer>()
   const recordOf = (id: string): ReturnType<typeof parseRecord> => parseRecord(records.get(id) ?? Buffer.alloc(0))
   const shelf: Shelf = {
+    ring,
     keys,
     folder: home,
     records,

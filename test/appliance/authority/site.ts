@@ -51,7 +51,7 @@ export async function withAuthority<Result>(home: string, act: (authority: OpenA
 
 export async function makeHome(): Promise<string> {
   const home = mkdtempSync(join(tmpdir(), 'holdfast-authority-'))
-  await initHome(home, { listen: '127.0.0.1', authority_port: await freePort(), storage_port: await freePort(), keystore: 'none' }, Date.now())
+  await initHome(home, { listen: '127.0.0.1', authority_port: await freePort(), storage_port: await freePort() }, undefined, Date.now())
   await withAuthority(home, authority => ask(authority, 'POST', '/users', { user: 'ann', password: PASSWORD, tenant: 'default' }))
   return home
 }
@@ -85,6 +85,6 @@ export async function pair(text: string, password = PASSWORD): Promise<Device> {
   const link = parsePairingLink(text)
   const ca = await fetchCa(link)
   const { privateKey, request } = createDeviceKey()
-  const identity = await pairDevice(link, ca, { code: link.code, password, csr: request, hostname: 'host', platform: 'test', agent_version: '0' }, privateKey)
+  const { identity } = await pairDevice(link, ca, { code: link.code, password, csr: request, hostname: 'host', platform: 'test', agent_version: '0' }, privateKey)
   return { identity, key: privateKey, agent: new Agent({ ca, cert: identity.certificate, key: privateKey, minVersion: 'TLSv1.3' }) }
 }

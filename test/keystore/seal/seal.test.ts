@@ -108,7 +108,7 @@ test('bytes of any kind are refused as a sealed key, and nothing else happens', 
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), bytes => {
       const prefixed = Buffer.concat([Buffer.from('HFK\x01', 'latin1'), bytes])
-      return [Buffer.from(bytes), prefixed].every(one => /^SEALED_KEY_/.test(code(() => openUserKey(one, Buffer.alloc(64), owner))))
+      return [Buffer.from(bytes), prefixed].every(one => code(() => openUserKey(one, Buffer.alloc(64), owner)).startsWith('SEALED_KEY_'))
     }),
   )
   t.pass()

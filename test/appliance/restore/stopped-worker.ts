@@ -1,0 +1,6 @@
+// A worker that stops where it would end, so that a test can look into its memory; a signal lets it go on.
+import { runRestoreWorker } from '#worker/worker.ts'
+
+const code = await runRestoreWorker()
+process.kill(process.pid, 'SIGSTOP')
+process.exit(code)

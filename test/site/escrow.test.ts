@@ -1,0 +1,222 @@
+// Escrow through the whole of it: agents, authority, and a real keystore. The key that a device makes outlives the device.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import test from 'ava'
+import { compareFolders } from '../../scripts/start/compare.ts'
+import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
+import { startKeystore } from './keystore.ts'
+import { startSite, type TestSite } from './site.ts'
+
+type Escrow = { kid: string; epoch: number; safe_ms: number | null }
+type Status = { archive: string; device: string; escrow: Escrow | null; authorized: boolean | null }
+type ApplianceStatus = { keystore: { nodes: { state: string }[]; waiting: number; slots_free: Record<string, number>; failure: string | null } }
+
+const folder = mkdtempSync(join(tmpdir(), 'holdfast-escrow-'))
+const keystore = await startKeystore(folder)
+const site = await startSite({ folder: join(folder, 'site'), keystore: keystore.connection })
+test.after.always(async () => {
+  await site.close()
+  await keystore.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const password = join(site.folder, 'password')
+const tree = join(folder, 'tree')
+mkdirSync(tree)
+writeFileSync(join(tree, 'letter'), 'what must not be lost')
+writeFileSync(join(tree, 'large'), Buffer.alloc(3_000_000, 'seven bytes '))
+
+/** Asks again until it is so; a test that waits in vain ends with its own time. */
+const until = async <Answer>(ask: () => Promise<Answer>, isSo: (answer: Answer) => boolean): Promise<Answer> => {
+  for (;;) {
+    const answer = await ask()
+    if (isSo(answer)) return answer
+    await pause(100)
+  }
+}
+const status = (home: string): Promise<Status> => site.agentJson<Status>(home, 'status')
+const applianceStatus = async (): Promise<ApplianceStatus> => JSON.parse(await site.appliance('status', '--json')) as ApplianceStatus
+const slotsReady = (): Promise<ApplianceStatus> =>
+  until(applianceStatus, ({ keystore: { slots_free } }) => Object.values(slots_free).reduce((sum, free) => sum + free, 0) >= 3)
+const addUser = (user: string): Promise<string> => site.appliance('user', 'add', user, '--password-file', password)
+const linkFor = async (user: string): Promise<string> => (await site.appliance('link', user)).split('\n').find(line => line.startsWith('holdfast://')) ?? ''
+const pair = async (user: string, name: string, ...parameters: string[]): Promise<Ended & { home: string }> => {
+  const home = join(folder, name)
+  return { home, ...(await holdfast(['pair', await linkFor(user), '--json', '--home', home, '--password-file', password, ...parameters])) }
+}
+const paired = async (user: string, name: string, ...parameters: string[]): Promise<{ home: string; key: string }> => {
+  const ended = await pair(user, name, ...parameters)
+  if (ended.code !== 0) throw new Error(ended.err)
+  return { home: ended.home, key: (JSON.parse(ended.out) as { key: string }).key }
+}
+/** The key lines of the recovery file: the key itself, without the notes around it. */
+const keyLines = async (home: string): Promise<string> => {
+  const file = join(folder, `${home.replace(/\W/g, '')}-${Date.now()}.key`)
+  await site.agentJson(home, 'key', 'export', '--to', file)
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter(line => line.startsWith('key '))
+    .join('\n')
+}
+const restored = async (one: TestSite, home: string, name: string): Promise<string[]> => {
+  const target = join(folder, name)
+  await one.agentJson(home, 'restore', '--to', target)
+  return [...compareFolders(tree, join(target, tree), () => false).differences]
+}
+
+test.serial('the first device makes the key, and it is safe once the keystore has it', async t => {
+  await slotsReady()
+  const { home, key } = await paired('ann', 'ann-1')
+  t.is(key, 'made')
+  const { escrow } = await until(
+    () => status(home),
+    answer => typeof answer.escrow?.safe_ms === 'number',
+  )
+  t.regex(escrow?.kid ?? '', /^1-[0-9a-f]{32}$/)
+  await site.agentJson(home, 'backup', tree)
+  t.is((await applianceStatus()).keystore.waiting, 0)
+})
+
+test.serial('a further device of the same user gets the same key, and with it what the first one backed up', async t => {
+  const first = join(folder, 'ann-1')
+  const { home, key } = await paired('ann', 'ann-2')
+  t.is(key, 'fetched')
+  t.is(await keyLines(home), await keyLines(first))
+  const { archive } = await status(first)
+  const file = join(folder, 'ann-2.key')
+  await site.agentJson(home, 'key', 'export', '--to', file)
+  const target = join(folder, 'recovered')
+  const ended = await holdfast(['recover', '--archive', join(site.home, 'storage', 'archives', archive), '--key-file', file, '--to', target])
+  t.is(ended.code, 0, ended.err)
+  t.deepEqual(compareFolders(tree, join(target, tree), () => false).differences, [])
+})
+
+test.serial('the new laptop goes on with the archive of the old one, which is out', async t => {
+  const first = join(folder, 'ann-1')
+  const { device, archive } = await status(first)
+  const { home, key } = await paired('ann', 'ann-3', '--take-over', device.slice(0, 8))
+  t.is(key, 'fetched')
+  t.is((await status(home)).archive, archive)
+  t.deepEqual(await restored(site, home, 'back-3'), [])
+  const again = await site.agentJson<{ new_blocks: number }>(home, 'backup', tree)
+  t.is(again.new_blocks, 0)
+  const out = await site.agent(first, 'backup', tree)
+  t.is(out.code, 4)
+  t.regex(out.err, /^DEVICE_DEAUTHORIZED: /m)
+})
+
+test.serial('after a device is out, backups go on under a new key, which the other devices of the user get, and nothing is sent again', async t => {
+  const [second, third] = [join(folder, 'ann-2'), join(folder, 'ann-3')]
+  // Made by the backup in the test before.
+  t.is(
+    (
+      await until(
+        () => status(third),
+        answer => typeof answer.escrow?.safe_ms === 'number',
+      )
+    ).escrow?.epoch,
+    2,
+  )
+  writeFileSync(join(tree, 'newer'), 'written under the new key')
+  const { read_bytes } = await site.agentJson<{ read_bytes: number }>(third, 'backup', tree)
+  t.is(read_bytes, 'written under the new key'.length)
+  t.is((await keyLines(third)).split('\n').length, 2)
+  t.is((await keyLines(second)).split('\n').length, 1)
+  await site.agentJson(second, 'backup', tree)
+  t.is(await keyLines(second), await keyLines(third))
+  t.deepEqual(await restored(site, third, 'back-rotated'), [])
+  await site.agentJson(third, 'verify', '--read-data')
+})
+
+test.serial("nobody takes over another user's device", async t => {
+  await addUser('mallory')
+  await slotsReady()
+  const { device } = await status(join(folder, 'ann-3'))
+  const ended = await pair('mallory', 'mallory', '--take-over', device)
+  t.not(ended.code, 0)
+  t.regex(ended.err, /^DEVICE_UNKNOWN: /)
+})
+
+test.serial('two devices of one user that pair at the same moment end with one key', async t => {
+  await addUser('bob')
+  await slotsReady()
+  const both = await Promise.all([paired('bob', 'bob-1'), paired('bob', 'bob-2')])
+  t.true(both.some(({ key }) => key === 'made'))
+  // The second may have to wait for the key to arrive at the keystore: the first command that needs it fetches it.
+  for (const { home } of both) {
+    const ended = await until(
+      () => site.agent(home, 'backup', tree),
+      ({ code }) => code === 0 || code === 1,
+    )
+    t.is(ended.code, 0, ended.err)
+  }
+  t.is(await keyLines(both[0].home), await keyLines(both[1].home))
+})
+
+test.serial('with the keystore away, users pair and back up; their keys arrive when it is back', async t => {
+  await addUser('cleo')
+  await slotsReady()
+  await keystore.stop()
+  const first = await paired('cleo', 'cleo-1')
+  t.is(first.key, 'made')
+  await site.agentJson(first.home, 'backup', tree)
+  t.is((await status(first.home)).escrow?.safe_ms, null)
+  const shown = await site.agent(first.home, 'status')
+  t.regex(shown.out, /user key {7}NOT YET SAFE/)
+  const { waiting, nodes } = (await applianceStatus()).keystore
+  t.is(waiting, 1)
+  t.is(nodes[0]?.state, 'unreachable')
+  const second = await paired('cleo', 'cleo-2')
+  t.is(second.key, 'waiting')
+  const early = await site.agent(second.home, 'backup', tree)
+  t.is(early.code, 5)
+  t.regex(early.err, /^ESCROW_WAITING: /m)
+  // What waits survives the authority.
+  await site.kill('authority')
+  await site.start()
+  await keystore.start()
+  await until(
+    () => status(first.home),
+    answer => typeof answer.escrow?.safe_ms === 'number',
+  )
+  await site.agentJson(second.home, 'backup', tree)
+  t.is(await keyLines(first.home), await keyLines(second.home))
+})
+
+test.serial('a link that names another keystore ends the pairing, and no key was made', async t => {
+  const link = (await linkFor('ann')).replace(/ks=.{43}/, `ks=${'B'.repeat(43)}`)
+  const home = join(folder, 'forged')
+  const ended = await holdfast(['pair', link, '--home', home, '--password-file', password])
+  t.is(ended.code, 4)
+  t.regex(ended.err, /^KEYSTORE_MISMATCH: /m)
+  t.is((await site.agent(home, 'status')).code, 1)
+})
+
+test.serial('a key is given to a device only until it says that it has it', async t => {
+  const home = join(folder, 'ann-2')
+  // Its key is lost (as after a damaged store): what it signed in for is used up.
+  rmSync(join(home, 'authorized', 'user-key-ring'))
+  const ended = await site.agent(home, 'snapshots')
+  t.is(ended.code, 4, ended.err)
+  t.regex(ended.err, /^KEY_NOT_GRANTED: /m)
+})
+
+test.serial('each opening of a key has its audit records, before and after, with the keystore’s own request ids', async t => {
+  const log = readFileSync(join(site.home, 'authority', 'audit.log'), 'utf8')
+  const lines = log
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as { act: string; facts?: Record<string, string> })
+  const opens = lines.filter(({ act }) => act === 'key.open')
+  t.true(opens.length >= 4)
+  for (const open of opens) {
+    const jti = open.facts?.['jti']
+    const after = lines.filter(line => line.facts?.['jti'] === jti && line !== open)
+    t.is(after.length, 1)
+    t.true(lines.indexOf(open) < lines.indexOf(after[0] as (typeof lines)[0]))
+    if (after[0]?.act === 'key.opened') t.is(after[0].facts?.['requests']?.split(' ').length, 3)
+  }
+  await site.appliance('audit', 'verify')
+})
