@@ -85,6 +85,11 @@ export async function pair(text: string, password = PASSWORD): Promise<Device> {
   const link = parsePairingLink(text)
   const ca = await fetchCa(link)
   const { privateKey, request } = createDeviceKey()
-  const { identity } = await pairDevice(link, ca, { code: link.code, password, csr: request, hostname: 'host', platform: 'test', agent_version: '0' }, privateKey)
+  const { identity } = await pairDevice(
+    link,
+    ca,
+    { code: link.code, password, csr: request, hostname: 'host', platform: 'test', agent_version: '0' },
+    privateKey,
+  )
   return { identity, key: privateKey, agent: new Agent({ ca, cert: identity.certificate, key: privateKey, minVersion: 'TLSv1.3' }) }
 }
