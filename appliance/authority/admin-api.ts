@@ -24,6 +24,8 @@ export const ADMIN_PATHS = {
   deauthorize: '/devices/deauthorize',
   administrators: '/administrators',
   removeAdministrator: '/administrators/remove',
+  escrows: '/escrows',
+  redeliver: '/escrows/redeliver',
   status: '/status',
   audit: '/audit',
 } as const
@@ -95,6 +97,11 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
   app.post(ADMIN_PATHS.removeAdministrator, { schema: { body: NamedAdministrator } }, async request => {
     await parts.administrators.remove((request.body as Static<typeof NamedAdministrator>).administrator)
     return {}
+  })
+  app.get(ADMIN_PATHS.escrows, async () => ({ escrows: (await parts.escrow?.escrows.list()) ?? [] }))
+  app.post(ADMIN_PATHS.redeliver, async () => {
+    if (!parts.escrow) return { count: 0, lost: 0 }
+    return parts.escrow.escrows.redeliver(await parts.escrow.slots.remake())
   })
   addRestoreRoutes(app, parts)
   app.get(ADMIN_PATHS.status, async () => ({

@@ -3,12 +3,14 @@
 //   of one user there is one succession of keys: of two devices that make one at once, the second is refused and gets the first's;
 //   a key counts as safe only when the keystore has said that it is there;
 //   nothing here opens a key: both halves are sealed, and each is useless without the other and the keystore.
+import { createHash } from 'node:crypto'
 import type { Keystore } from '#keystore-client/keystore.ts'
 import { kidOf, ownerOf } from '#keystore-seal/sealed-key-head.ts'
 import type { Escrow, EscrowRequest } from '#protocol/authority-api.ts'
 import { fault } from '#protocol/errors.ts'
 import { SEALED_KEY_BYTES_MAX } from '#protocol/limits.ts'
 import type { Audit } from './audit.ts'
+import { rotationDue } from './devices.ts'
 import type { DeviceRow, EscrowRow, State } from './state.ts'
 import { grantFor } from './user-keys.ts'
 
@@ -23,14 +25,25 @@ export type Escrows = {
   accept(device: DeviceRow, request: EscrowRequest): Promise<EscrowRow>
   /** Brings what waits to the keystore. @throws faults of the keystore that concern all of it */
   deliver(): Promise<void>
+  /** All that is held, and the SHA-256 (hex) of what lies in the keystore, for a drill there. */
+  list(): Promise<{ tenant: string; slot: string; kid: string; sealed_sha256: string }[]>
+  /**
+   * After the keystore was restored from a snapshot: counts nothing as safe any more, and delivers all of it again. Whose slot
+   * the keystore has lost is due for a new key, which the next backup makes.
+   *
+   * @param lost  slots that had to be made anew
+   */
+  redeliver(lost: ReadonlySet<string>): Promise<{ count: number; lost: number }>
   /** Keys that are not yet safe: users, and since when the first of them waits. */
-  waiting(): { readonly users: readonly string[]; readonly since_ms: number | null }
+  waiting(): { readonly users: readonly string[]; readonly lost: number; readonly since_ms: number | null }
 }
 
 /** @param onAccepted  a key waits to be delivered */
 export async function openEscrows(state: State, audit: Audit, keystore: Keystore, now: () => number, onAccepted: () => void): Promise<Escrows> {
   const waiting = new Map<string, number>()
-  for (const row of await state.all('escrow')) if (row.safe_ms === null) waiting.set(row.user, row.accepted_ms)
+  /** Keys that can't be delivered: their users make new ones with their next backups. */
+  const unsafe = new Map<string, number>()
+  for (const row of await state.all('escrow')) if (row.safe_ms === null) (row.is_slot_lost === true ? unsafe : waiting).set(row.user, row.accepted_ms)
   let turn: Promise<unknown> = Promise.resolve()
   /** What reads and then writes a row does so alone. */
   const inTurn = <Result>(act: () => Promise<Result>): Promise<Result> => {
@@ -99,6 +112,7 @@ export async function openEscrows(state: State, audit: Audit, keystore: Keystore
         const others = held ? (await state.all('device')).filter(one => one.user === device.user && one.is_authorized && one.device !== device.device) : []
         await state.write([{ kind: 'escrow', id: device.user, row }, ...others.map(one => grantFor(one.device, one.user, now()))])
         waiting.set(device.user, row.accepted_ms)
+        unsafe.delete(device.user)
         onAccepted()
         return row
       }),
@@ -114,6 +128,27 @@ export async function openEscrows(state: State, audit: Audit, keystore: Keystore
       await Promise.all(Array.from({ length: Math.min(DELIVERIES_AT_ONCE, users.length) }, run))
       if (failures.length > 0) throw failures[0]
     },
-    waiting: () => ({ users: [...waiting.keys()], since_ms: waiting.size === 0 ? null : Math.min(...waiting.values()) }),
+    list: async () =>
+      (await state.all('escrow')).map(({ tenant, slot, kid, sealed_w }) => ({
+        tenant,
+        slot,
+        kid,
+        sealed_sha256: createHash('sha256').update(sealed_w).digest('hex'),
+      })),
+    redeliver: lost =>
+      inTurn(async () => {
+        const rows = await state.all('escrow')
+        const gone = rows.filter(({ slot }) => lost.has(slot))
+        await audit.record({ act: 'escrow.redeliver', who: 'admin', facts: { count: rows.length, lost: gone.length } })
+        const due = await Promise.all(gone.map(({ user }) => rotationDue(state, user, now())))
+        await state.write([
+          ...rows.map(row => ({ kind: 'escrow', id: row.user, row: { ...row, safe_ms: null, is_slot_lost: lost.has(row.slot) } }) as const),
+          ...due.flat(),
+        ])
+        for (const row of rows) (lost.has(row.slot) ? unsafe : waiting).set(row.user, row.accepted_ms)
+        onAccepted()
+        return { count: rows.length, lost: gone.length }
+      }),
+    waiting: () => ({ users: [...waiting.keys()], lost: unsafe.size, since_ms: waiting.size === 0 ? null : Math.min(...waiting.values()) }),
   }
 }

@@ -66,10 +66,11 @@ export async function openAuthorityEscrow(
 /** For `status`. */
 export async function keystoreState(escrow: AuthorityEscrow | undefined): Promise<Record<string, unknown> | null> {
   if (!escrow) return null
-  const { users, since_ms } = escrow.escrows.waiting()
+  const { users, lost, since_ms } = escrow.escrows.waiting()
   return {
     nodes: await escrow.keystore.state(),
     waiting: users.length,
+    lost,
     waiting_since_ms: since_ms,
     slots_free: escrow.slots.free(),
     failure: escrow.failure() ?? null,

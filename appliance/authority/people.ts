@@ -6,6 +6,8 @@ import { hashPassword } from './passwords.ts'
 import type { State, User } from './state.ts'
 
 export const DEFAULT_TENANT = 'default'
+/** The keystore's own, for rehearsals of a restore. */
+const CANARY_TENANT = 'canary'
 const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/
 
 export type People = ReturnType<typeof createPeople>
@@ -14,7 +16,7 @@ export function createPeople(state: State, audit: Audit, now: () => number) {
   return {
     /** @throws NAME_INVALID */
     async addTenant(name: string): Promise<void> {
-      if (!NAME.test(name)) throw fault('NAME_INVALID', { found: name.slice(0, 80) })
+      if (!NAME.test(name) || name === CANARY_TENANT) throw fault('NAME_INVALID', { found: name.slice(0, 80) })
       if (await state.get('tenant', name)) return
       await audit.record({ act: 'tenant.add', who: 'admin', facts: { tenant: name } })
       await state.write([{ kind: 'tenant', id: name, row: { name, made_ms: now() } }])

@@ -111,7 +111,16 @@ export function createRestores({ state, audit, keystore, devices, ca, storage_ur
       if (escrow.safe_ms === null) throw fault('ESCROW_WAITING')
       if (escrow.custody === 'passphrase') throw fault('CUSTODY_FORBIDS')
       const [id, jti] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')]
-      const facts = { restore: id, jti, user: device.user, device: device.device, slot: escrow.slot, kid: escrow.kid, snapshot: request.snapshot }
+      const facts = {
+        restore: id,
+        jti,
+        user: device.user,
+        device: device.device,
+        tenant: escrow.tenant,
+        slot: escrow.slot,
+        kid: escrow.kid,
+        snapshot: request.snapshot,
+      }
       await audit.record({ act: 'restore.ask', who: name, facts: { ...facts, paths: request.paths.length, reason: request.reason } })
       const row = {
         id,

@@ -8,6 +8,7 @@ import type { Change, SlotRow, State, User } from './state.ts'
 
 /** How many slots of each tenant are kept ready unless told otherwise. */
 export const SLOTS_READY_DEFAULT = 20
+const REMADE_AT_ONCE = 8
 /** Somebody who pairs waits so long for a slot that is just being made. */
 const SLOT_WAIT_MS = 10_000
 
@@ -16,6 +17,12 @@ export type Slots = {
   take(user: User): Promise<{ slot: SlotRow; changes: readonly Change[] }>
   /** Says that nothing was written: the slot is free again. */
   giveBack(slot: SlotRow): void
+  /**
+   * Sees that the keystore has every slot, after it was restored: what it lost is made anew, under the same name.
+   *
+   * @returns the names of those
+   */
+  remake(): Promise<ReadonlySet<string>>
   /** How many are free, by tenant. */
   free(): Readonly<Record<string, number>>
   /** Makes slots until so many of each tenant are free. */
@@ -64,6 +71,23 @@ export async function openSlots(state: State, keystore: Keystore, now: () => num
     },
     giveBack(slot) {
       offer({ ...slot, user: null })
+    },
+    async remake() {
+      const lost = new Set<string>()
+      const rows = await state.all('slot')
+      let next = 0
+      const run = async (): Promise<void> => {
+        for (let row = rows[next++]; row; row = rows[next++]) {
+          const made = await keystore.makeSlot(row.tenant, row.slot)
+          if (made.public_key.trim() === row.public_key.trim()) continue
+          lost.add(row.slot)
+          await state.write([{ kind: 'slot', id: row.slot, row: { ...row, ...made } }])
+        }
+      }
+      await Promise.all(Array.from({ length: REMADE_AT_ONCE }, run))
+      free.clear()
+      for (const row of await state.all('slot')) if (row.user === null) freeOf(row.tenant).push(row)
+      return lost
     },
     free: () => Object.fromEntries([...free].map(([tenant, rows]) => [tenant, rows.length])),
     async fill(tenants, ready, isStopped) {

@@ -70,6 +70,8 @@ export const EscrowRow = Type.Object({
   device: DeviceId,
   accepted_ms: Time_ms,
   safe_ms: Type.Union([Time_ms, Type.Null()]),
+  /** The keystore lost the slot's private key (it was restored from an older snapshot): this can't be opened, a new key is due. */
+  is_slot_lost: Type.Optional(Type.Boolean()),
 })
 /** A device that signed in by pairing and may fetch the key of its user. */
 export const Grant = Type.Object({ device: DeviceId, user: Name, until_ms: Time_ms, tries_left: Type.Integer({ minimum: 0 }) })

@@ -50,7 +50,11 @@ export function createUserKeys(state: State, audit: Audit, keystore: Keystore, n
       if (!escrow) throw fault('ESCROW_NONE')
       if (escrow.safe_ms === null) throw fault('ESCROW_WAITING')
       const facts = { jti: randomBytes(16).toString('hex'), device: device.device }
-      await audit.record({ act: 'key.open', who: device.user, facts: { ...facts, slot: escrow.slot, kid: escrow.kid, why: 'a new device of the owner' } })
+      await audit.record({
+        act: 'key.open',
+        who: device.user,
+        facts: { ...facts, tenant: escrow.tenant, slot: escrow.slot, kid: escrow.kid, why: 'a new device of the owner' },
+      })
       const opened = await openAt(escrow, facts)
       try {
         await state.write([{ kind: 'grant', id: device.device, row: { ...grant, tries_left: grant.tries_left - 1 } }])

@@ -72,6 +72,7 @@ export function registerStatus(program: Command, frame: Frame): void {
 type KeystoreRow = {
   readonly nodes: readonly { readonly address: string; readonly state: string }[]
   readonly waiting: number
+  readonly lost: number
   readonly waiting_since_ms: number | null
   readonly slots_free: Readonly<Record<string, number>>
   readonly failure: string | null
@@ -87,6 +88,7 @@ function keystoreLines(keystore: KeystoreRow | null | undefined): string[] {
       : [
           `ATTENTION: the keys of ${keystore.waiting} users are not yet safe in the keystore, the first since ${new Date(keystore.waiting_since_ms ?? 0).toLocaleString()}`,
         ]),
+    ...(keystore.lost === 0 ? [] : [`ATTENTION: the keystore has lost the keys of ${keystore.lost} users; each makes a new one with the next backup`]),
     ...(keystore.failure === null ? [] : [`ATTENTION: at the keystore: ${keystore.failure}`]),
   ]
 }

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   device: async () => (await import('./devices.ts')).registerDevice,
   administrator: async () => (await import('./administrators.ts')).registerAdministrator,
   restore: async () => (await import('./restore.ts')).registerRestore,
+  escrow: async () => (await import('./escrow.ts')).registerEscrow,
   status: async () => (await import('./devices.ts')).registerStatus,
   reindex: async () => (await import('./devices.ts')).registerReindex,
   audit: async () => (await import('./devices.ts')).registerAudit,

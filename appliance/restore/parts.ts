@@ -11,7 +11,6 @@ import { createHardLinks } from '#restore/hard-links.ts'
 import { readPages } from '#restore/pages.ts'
 import type { RecordSource } from '#restore/record-source.ts'
 import { createSelection } from '#restore/selection.ts'
-import { entriesDropped } from '#site/short-lived-memory.ts'
 
 /** An entry without its content. Names and paths are byte strings. */
 export type FileEntry = Pick<Entry, 'path' | 'mode' | 'uid' | 'gid' | 'size' | 'mtime_ns' | 'content' | 'target' | 'rdev' | 'xattrs' | 'holes'> & {
@@ -43,6 +42,9 @@ export type Walk = {
   readonly isLinking: boolean
 }
 
+/** A full collection takes some 5 ms and keeps the heap small, which may grow where many hard links are open (--expose-gc). */
+const ENTRIES_BETWEEN = 4096
+
 export const typeOf = (entry: FileEntry): number => entry.mode & TYPE_MASK
 export const isFile = (entry: FileEntry): boolean => typeOf(entry) === TYPE.file
 
@@ -69,6 +71,7 @@ export async function* readParts({ source, keys, pages, paths, isLinking }: Walk
     return isFirst ? undefined : primary.path
   }
 
+  let dropped = 0
   for await (const read of readPages(source, keys, pages, selection)) {
     if ('lost' in read) throw read.lost
     const { page } = read
@@ -89,8 +92,11 @@ export async function* readParts({ source, keys, pages, paths, isLinking }: Walk
       if (isLast) open = undefined
       yield { entry, page, index, isFirst, isLast }
     }
-    entriesDropped(page.count)
     page.release()
+    dropped += page.count
+    if (dropped < ENTRIES_BETWEEN) continue
+    dropped = 0
+    globalThis.gc?.()
   }
   if (open) throw tornFile(open.entry.path, 'the page with its rest is not there')
   const unseen = selection.unseen().map(displayPath)

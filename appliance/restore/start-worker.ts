@@ -7,7 +7,7 @@ import { Readable, type Writable } from 'node:stream'
 import { Fault } from '#protocol/fault.ts'
 import { fault } from './errors.ts'
 import { checked, lineOf, readLines } from './json-lines.ts'
-import { type Begun, type Failed, FromWorker, MESSAGE_BYTES_MAX, type Order, type TicketAnswer } from './messages.ts'
+import { type Begun, CRCS_BYTES_MAX, type Failed, FromWorker, MESSAGE_BYTES_MAX, type Order, type TicketAnswer } from './messages.ts'
 
 const ROOT = realpathSync(join(import.meta.dirname, '../..'))
 const MAIN = join(import.meta.dirname, 'main.ts')
@@ -16,7 +16,8 @@ const ABORT_MS = 5_000
 
 /**
  * The permission model: reading only the checkout; no writing, no processes, no threads. Network and addons (sodium, koffi)
- * it needs. Then a small heap: what is large lies outside of it (node-flags.ts of the storage node says why each flag).
+ * it needs. Then a heap that is kept small by hand (parts.ts): what is large lies outside of it (node-flags.ts of the storage node
+ * says why each flag).
  */
 const FLAGS: readonly string[] = [
   '--permission',
@@ -28,7 +29,7 @@ const FLAGS: readonly string[] = [
   '--disable-warning=SecurityWarning',
   '--disable-warning=ExperimentalWarning',
   '--disallow-code-generation-from-strings',
-  '--max-old-space-size=64',
+  '--max-old-space-size=256',
   '--max-semi-space-size=1',
   '--expose-gc',
   '--no-incremental-marking',
@@ -36,12 +37,11 @@ const FLAGS: readonly string[] = [
   '--no-flush-bytecode',
 ]
 
-/** Nothing of our own environment. Few arenas, and large buffers go back to the system when they are freed. */
+/** Nothing of our own environment. Few arenas, and large buffers go back to the system when they are freed. No cache of modules: that would be written to. */
 const ENVIRONMENT: Readonly<Record<string, string>> = {
   MALLOC_ARENA_MAX: '1',
   MALLOC_MMAP_THRESHOLD_: '131072',
   MALLOC_TRIM_THRESHOLD_: '8388608',
-  NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/node'),
 }
 
 export type RestoreKeys = {
@@ -79,7 +79,7 @@ export function startRestoreWorker(order: Order, keys: RestoreKeys, main: string
   // What can't be written is not wanted: the process has ended, and its end says why.
   for (const pipe of [stdin, secrets]) pipe.on('error', () => {})
   status.on('error', () => {})
-  handOver(secrets, keys)
+  const handedOver = handOver(secrets, keys)
   stdin.write(lineOf(order))
 
   let timer: NodeJS.Timeout | undefined
@@ -95,10 +95,11 @@ export function startRestoreWorker(order: Order, keys: RestoreKeys, main: string
     onBegun: begun.resolve,
     onSent: text => void crcs.push(Buffer.from(text, 'base64')),
     abort,
-  }).then((failed): Outcome => {
+  }).then(async (failed): Promise<Outcome> => {
     clearTimeout(timer)
+    await handedOver
     begun.reject(incomplete(failed))
-    return failed ? { kind: 'failed', failed, crcs: Buffer.concat(crcs).toString('base64') } : { kind: 'done' }
+    return failed ? { kind: 'failed', failed, crcs: Buffer.concat(crcs).toString('base64', 0, CRCS_BYTES_MAX) } : { kind: 'done' }
   })
   const output = Readable.from(archive(stdout, outcome), { objectMode: false })
   // Whoever wanted it is gone, maybe before the first byte.
@@ -109,13 +110,14 @@ export function startRestoreWorker(order: Order, keys: RestoreKeys, main: string
   return { begun: begun.promise, output, outcome, abort }
 }
 
-function handOver(pipe: Writable, { opened, clientKey }: RestoreKeys): void {
-  pipe.once('close', () => {
-    opened.fill(0)
-    clientKey.fill(0)
-  })
+/** Resolves when both are zeroed. */
+async function handOver(pipe: Writable, { opened, clientKey }: RestoreKeys): Promise<void> {
+  const closed = new Promise(resolve => pipe.once('close', resolve))
   pipe.write(opened)
   pipe.end(clientKey, () => pipe.destroy())
+  await closed
+  opened.fill(0)
+  clientKey.fill(0)
 }
 
 type Listeners = {

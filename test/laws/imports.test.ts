@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'keystore-server': ['protocol'],
   'keystore-cli': ['protocol', 'cli', 'keystore-client', 'keystore-provision', 'keystore-operate', 'keystore-server'],
   // Benchmarks start parts of the appliance by themselves, with the tests' certificates; the OpenAPI describes its routes.
-  scripts: ['protocol', 'archive', 'storage', 'authority', 'test'],
+  scripts: ['protocol', 'archive', 'storage', 'authority', 'format', 'keystore-seal', 'keystore-operate', 'test'],
 }
 
 /** Libraries that only these rooms may use, so that each is a seam. */
@@ -44,7 +44,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'node-vault': ['keystore-client'],
   level: ['archive', 'authority', 'storage'],
   'classic-level': ['archive', 'storage', 'authority', 'backup'],
-  'sodium-native': ['format', 'authorized-storage', 'authority', 'worker', 'keystore-seal', 'keystore-client', 'keystore-provision'],
+  'sodium-native': ['format', 'authorized-storage', 'authority', 'worker', 'keystore-seal', 'keystore-client', 'keystore-provision', 'keystore-operate'],
   koffi: ['filesystem', 'authorized-storage', 'format'],
   cbor2: ['format'],
   ignore: ['filesystem', 'backup'],

@@ -1,5 +1,5 @@
 // Escrow through the whole of it: agents, authority, and a real keystore. The key that a device makes outlives the device.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -183,6 +183,40 @@ test.serial('with the keystore away, users pair and back up; their keys arrive w
   )
   await site.agentJson(second.home, 'backup', tree)
   t.is(await keyLines(first.home), await keyLines(second.home))
+})
+
+test.serial('after the keystore was set back to an older state, every key is safe again, those of users who came since too', async t => {
+  const kept = join(folder, 'kept')
+  await keystore.stop()
+  cpSync(keystore.home, kept, { recursive: true })
+  await keystore.start()
+  await addUser('gil')
+  // More than the pool had ready, so that one of the slots is younger than what was kept.
+  for (const user of ['gil', 'hal', 'ida', 'jon']) {
+    if (user !== 'gil') await addUser(user)
+    await paired(user, `${user}-1`)
+  }
+  for (const user of ['gil', 'hal', 'ida', 'jon'])
+    await until(
+      () => status(join(folder, `${user}-1`)),
+      answer => typeof answer.escrow?.safe_ms === 'number',
+    )
+  await keystore.stop()
+  rmSync(keystore.home, { recursive: true })
+  cpSync(kept, keystore.home, { recursive: true })
+  await keystore.start()
+  const { count, lost } = JSON.parse(await site.appliance('escrow', 'redeliver', '--json')) as { count: number; lost: number }
+  t.true(count >= 7)
+  t.true(lost >= 1)
+  for (const user of ['gil', 'hal', 'ida', 'jon']) {
+    const home = join(folder, `${user}-1`)
+    await site.agentJson(home, 'backup', tree)
+    await until(
+      () => status(home),
+      answer => typeof answer.escrow?.safe_ms === 'number',
+    )
+    t.is(await keyLines((await paired(user, `${user}-2`)).home), await keyLines(home), user)
+  }
 })
 
 test.serial('a link that names another keystore ends the pairing, and no key was made', async t => {

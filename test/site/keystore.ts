@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { SCRIPTS } from '../agent/cli/holdfast.ts'
 
 export type TestKeystore = {
+  readonly home: string
   /** The connection file. */
   readonly connection: string
   /** Starts it again on its data. */
@@ -23,6 +24,7 @@ export async function startKeystore(
     approvers.names.length === 0 ? [] : [...approvers.names.flatMap(name => ['--approver', name]), '--approver-password-file', approvers.passwordFile]
   let running: ChildProcess | undefined
   const keystore: TestKeystore = {
+    home,
     connection: join(home, 'keystore.json'),
     async start() {
       const child = spawn(join(SCRIPTS, 'holdfast-keystore'), ['dev', '--json', '--home', home, ...more], { stdio: ['ignore', 'pipe', 'pipe'] })

@@ -119,7 +119,7 @@ export async function startWorkerSite(
 
 export type Half = { readonly escrow: Order['escrow']; readonly opened: Buffer }
 
-// In the place of a keystore: tests of the whole way, with a real one, are in test/keystore.
+// What a keystore does with its half, without one: opening it is no part of the worker.
 const slot = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const OWNER = { tenant: 'main', slot: `s-${'0f'.repeat(16)}` }
 
