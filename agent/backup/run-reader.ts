@@ -17,6 +17,7 @@ import { encodeSnapshotClear } from '#protocol/clear-part.ts'
 import { Fault } from '#protocol/fault.ts'
 import { KIND } from '#protocol/record.ts'
 import { createRecordMemory } from '#site/record-memory.ts'
+import { entriesDropped } from '#site/short-lived-memory.ts'
 import { openBase } from './base.ts'
 import type { Cache } from './cache.ts'
 import { createContent, type ReadContent } from './content.ts'
@@ -133,6 +134,7 @@ async function readAndCommit(work: BackupWork, keys: ArchiveKeys, cache: Cache, 
     async build() {
       content.closePack()
       const { lastPath } = builder
+      entriesDropped(builder.count)
       const { plaintext, clear } = builder.finish(userNames(), groupNames())
       await sending.room()
       const { id, ordinal } = sending.put(KIND.page, plaintext, clear, nothing, record => cache.putPage(id, record))

@@ -8,6 +8,7 @@ import { createKeyRing } from '#format/keys.ts'
 import { isFault } from '#protocol/fault.ts'
 import type { Order } from '#worker/messages.ts'
 import { createTestArchive, type FileSpec, file } from '../../agent/restore/archive.ts'
+import { hasProgram } from '../../programs.ts'
 import { sampleArchive } from './sample.ts'
 import { forged, startWorkerSite, type WorkerSite } from './worker-site.ts'
 
@@ -63,7 +64,7 @@ function assertIncomplete(t: ExecutionContext, name: string, bytes: Buffer): voi
   }
   const path = join(whole.folder, name)
   writeFileSync(path, bytes)
-  t.not(spawnSync('unzip', ['-t', path]).status, 0)
+  if (hasProgram('unzip')) t.not(spawnSync('unzip', ['-t', path]).status, 0)
   t.not(spawnSync('python3', ['-c', 'import sys, zipfile; zipfile.ZipFile(sys.argv[1])', path]).status, 0)
 }
 

@@ -14,6 +14,7 @@ import { findServer } from '#keystore-server/find-server.ts'
 import { createNode, makeNodeFolder } from '#keystore-server/node.ts'
 import { freePorts } from '#keystore-server/ports.ts'
 import { isFault } from '#protocol/fault.ts'
+import { hasProgram, needing } from '../../programs.ts'
 import { keystoreCommand } from './duty.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'hf-unseal-'))
@@ -107,7 +108,9 @@ test.serial('what is no share is given to nobody, and is in no error', async t =
   t.false(String(error).includes(a.slice(0, 20)))
 })
 
-test.serial('a keystore whose shares only gpg can open: five holders, no share in clear on any disk', async t => {
+const gpgTitle = 'a keystore whose shares only gpg can open: five holders, no share in clear on any disk'
+const gpgTest = hasProgram('gpg') ? test.serial : test.serial.skip
+gpgTest(hasProgram('gpg') ? gpgTitle : needing(gpgTitle, 'gpg'), async t => {
   const home = mkdtempSync('/tmp/hf-gpg-')
   t.teardown(() => {
     execFileSync('gpgconf', ['--homedir', home, '--kill', 'all'])
