@@ -4,9 +4,10 @@
 //   itself; the passphrase is not kept anywhere;
 //   what a locked ring says of its own cost is bounded before anything is derived.
 //   'HFP' version (1) ‖ salt (16) ‖ operations (u32 LE) ‖ memory in KiB (u32 LE) ‖ nonce (12) ‖ ring under AES-256-GCM ‖ tag (16)
-import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto'
+import { createCipheriv, randomFillSync } from 'node:crypto'
 import sodium, { type SecureBuffer } from 'sodium-native'
 import { fault } from './errors.ts'
+import { openSecretly } from './open-secretly.ts'
 
 const MAGIC = Buffer.from('HFP\x01', 'latin1')
 const SALT_BYTES = 16
@@ -83,19 +84,7 @@ export const fitsLockedRing = (kept: Buffer, locked: Buffer): boolean =>
 export function unlockRing(locked: Buffer, kept: Buffer): SecureBuffer {
   passphraseCostOf(locked)
   const nonceEnd = HEAD_BYTES + NONCE_BYTES
-  const decipher = createDecipheriv('aes-256-gcm', kept.subarray(SALT_BYTES + 8), locked.subarray(HEAD_BYTES, nonceEnd))
-    .setAAD(locked.subarray(0, HEAD_BYTES))
-    .setAuthTag(locked.subarray(-TAG_BYTES))
-  const plain = decipher.update(locked.subarray(nonceEnd, -TAG_BYTES))
-  const ring = sodium.sodium_malloc(plain.length)
-  ring.set(plain)
-  plain.fill(0)
-  try {
-    decipher.final()
-    return ring
-  } catch (cause) {
-    sodium.sodium_memzero(ring)
-    sodium.sodium_free(ring)
-    throw fault('PASSPHRASE_WRONG', { cause })
-  }
+  const ring = openSecretly(kept.subarray(SALT_BYTES + 8), locked.subarray(HEAD_BYTES, nonceEnd), locked.subarray(0, HEAD_BYTES), locked.subarray(nonceEnd))
+  if (!ring) throw fault('PASSPHRASE_WRONG')
+  return ring
 }

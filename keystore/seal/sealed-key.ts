@@ -5,19 +5,12 @@
 //   what is opened lies in secure memory; W and the key are wiped by whoever asked for them.
 // Layout: sealed-key-head.ts, and KEYSTORE.md.
 import assert from 'node:assert/strict'
-import { constants, createCipheriv, createDecipheriv, createHash, type KeyObject, publicEncrypt, randomFillSync, timingSafeEqual } from 'node:crypto'
+import { constants, createCipheriv, createHash, type KeyObject, publicEncrypt, randomFillSync, timingSafeEqual } from 'node:crypto'
 import sodium, { type SecureBuffer } from 'sodium-native'
 import { SEALED_KEY_BYTES_MAX } from '#protocol/limits.ts'
 import { fault } from './errors.ts'
-import {
-  kidOf,
-  SEALED_KEY_NONCE_BYTES as NONCE_BYTES,
-  OPENED_BYTES,
-  type Owner,
-  readSealedKeyHead,
-  sealedKeyHead,
-  SEALED_KEY_TAG_BYTES as TAG_BYTES,
-} from './sealed-key-head.ts'
+import { openSecretly } from './open-secretly.ts'
+import { kidOf, SEALED_KEY_NONCE_BYTES as NONCE_BYTES, OPENED_BYTES, type Owner, readSealedKeyHead, sealedKeyHead } from './sealed-key-head.ts'
 
 const WRAPPING_KEY_BYTES = 32
 
@@ -67,19 +60,8 @@ export function openUserKey(sealedKey: Buffer, opened: Uint8Array, expected: Own
   const isCommitted = opened.length === OPENED_BYTES && timingSafeEqual(createHash('sha256').update(sealedKey).digest(), opened.subarray(WRAPPING_KEY_BYTES))
   if (!isOwners || !isCommitted) throw fault('SEALED_KEY_DOES_NOT_OPEN', { found: isOwners ? 'another sealed key' : "somebody else's sealed key" })
   const nonceEnd = head_bytes + NONCE_BYTES
-  const decipher = createDecipheriv('aes-256-gcm', opened.subarray(0, WRAPPING_KEY_BYTES), sealedKey.subarray(head_bytes, nonceEnd))
-    .setAAD(sealedKey.subarray(0, head_bytes))
-    .setAuthTag(sealedKey.subarray(-TAG_BYTES))
-  const plain = decipher.update(sealedKey.subarray(nonceEnd, -TAG_BYTES))
-  const ring = sodium.sodium_malloc(plain.length)
-  ring.set(plain)
-  plain.fill(0)
-  try {
-    decipher.final()
-    return ring
-  } catch (cause) {
-    sodium.sodium_memzero(ring)
-    sodium.sodium_free(ring)
-    throw fault('SEALED_KEY_DOES_NOT_OPEN', { cause })
-  }
+  const head = sealedKey.subarray(0, head_bytes)
+  const ring = openSecretly(opened.subarray(0, WRAPPING_KEY_BYTES), sealedKey.subarray(head_bytes, nonceEnd), head, sealedKey.subarray(nonceEnd))
+  if (!ring) throw fault('SEALED_KEY_DOES_NOT_OPEN', { found: 'one that was altered' })
+  return ring
 }
