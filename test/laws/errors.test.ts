@@ -12,7 +12,7 @@ const isRow = (value: unknown): value is ErrorRow => typeof value === 'object' &
 
 async function codesInSource(): Promise<Map<string, Row[]>> {
   const codes = new Map<string, Row[]>()
-  for (const file of sources('appliance', 'agent', 'keystore').filter(name => /^export const \w+_ERRORS = /m.test(textOf(name)))) {
+  for (const file of sources('appliance', 'agent', 'keystore', 'image').filter(name => /^export const \w+_ERRORS = /m.test(textOf(name)))) {
     const module_ = (await import(join(ROOT, file))) as Record<string, unknown>
     for (const table of Object.values(module_)) {
       if (typeof table !== 'object' || table === null) continue
@@ -25,7 +25,7 @@ async function codesInSource(): Promise<Map<string, Row[]>> {
 /** Rows of the tables whose first column is called `code`. */
 function codesInDocuments(): Map<string, Explained[]> {
   const codes = new Map<string, Explained[]>()
-  for (const file of filesOf('.md', 'appliance', 'agent', 'keystore')) {
+  for (const file of filesOf('.md', 'appliance', 'agent', 'keystore', 'image')) {
     let head: string[] | undefined
     for (const line of textOf(file).split('\n')) {
       if (!line.startsWith('|')) {
@@ -96,7 +96,7 @@ test('every code is in capitals, has an agreed exit code, and says what to do ne
 })
 
 test('every fault that is made has a row', t => {
-  const wrong = violations(sources('appliance', 'agent', 'keystore'), (file, report) => {
+  const wrong = violations(sources('appliance', 'agent', 'keystore', 'image'), (file, report) => {
     for (const [, code = ''] of textOf(file).matchAll(/\b\w*[fF]ault\('([A-Z][A-Z0-9_]+)'/g)) if (!inSource.has(code)) report(`${file}: ${code}`)
   })
   t.deepEqual(wrong, [])

@@ -30,16 +30,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'keystore-operate': ['protocol', 'keystore-client', 'keystore-provision', 'keystore-seal'],
   'keystore-server': ['protocol'],
   'keystore-cli': ['protocol', 'cli', 'keystore-client', 'keystore-provision', 'keystore-operate', 'keystore-server'],
+  // Firmware: builds the image, and on it looks after the machine. The appliance's own processes know nothing of it.
+  'image-build': ['protocol', 'image-update'],
+  'image-update': ['protocol'],
+  'image-setup': ['protocol', 'authority', 'keystore-client'],
+  'image-life': ['protocol', 'image-update'],
   // Benchmarks start parts of the appliance by themselves, with the tests' certificates; the OpenAPI describes its routes.
   scripts: ['protocol', 'archive', 'storage', 'authority', 'format', 'keystore-seal', 'keystore-operate', 'test'],
 }
 
 /** Libraries that only these rooms may use, so that each is a seam. */
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
-  fastify: ['storage', 'authority', 'scripts'],
+  fastify: ['storage', 'authority', 'image-setup', 'scripts'],
   '@fastify/swagger': ['scripts'],
-  '@peculiar/x509': ['authority', 'keystore-server'],
-  'reflect-metadata': ['authority', 'keystore-server'],
+  '@peculiar/x509': ['authority', 'keystore-server', 'image-setup'],
+  'reflect-metadata': ['authority', 'keystore-server', 'image-setup'],
   jose: ['storage', 'authority', 'keystore-client', 'keystore-provision'],
   'node-vault': ['keystore-client'],
   level: ['archive', 'authority', 'storage'],
@@ -49,7 +54,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   cbor2: ['format'],
   ignore: ['filesystem', 'backup'],
   commander: ['cli', 'appliance-cli', 'keystore-cli'],
-  systeminformation: ['authority', 'storage', 'appliance-cli'],
+  systeminformation: ['authority', 'storage', 'appliance-cli', 'image-life'],
   typebox: [
     'protocol',
     'site',
@@ -67,6 +72,10 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
     'keystore-operate',
     'keystore-server',
     'keystore-cli',
+    'image-build',
+    'image-update',
+    'image-setup',
+    'image-life',
   ],
 }
 
@@ -80,7 +89,7 @@ test('every import of our own names a file that is there', t => {
 })
 
 test('no room imports a room that it may not', t => {
-  const wrong = violations(sources('appliance', 'agent', 'keystore', 'scripts'), (file, report) => {
+  const wrong = violations(sources('appliance', 'agent', 'keystore', 'image', 'scripts'), (file, report) => {
     const room = roomOf(file)
     const allowed = MAY_IMPORT[room]
     if (!allowed) return report(`${file}: the room ${room} is not in the table`)
@@ -94,7 +103,7 @@ test('no room imports a room that it may not', t => {
 })
 
 test('files of another room are imported by its name, those of the own room by a relative path', t => {
-  const wrong = violations(sources('appliance', 'agent', 'keystore'), (file, report) => {
+  const wrong = violations(sources('appliance', 'agent', 'keystore', 'image'), (file, report) => {
     for (const { name, file: other } of importsOf(file)) {
       if (other !== undefined && other !== 'package.json' && name.startsWith('.') !== (roomOf(other) === roomOf(file))) report(`${file} imports ${name}`)
     }
@@ -163,7 +172,7 @@ test('the agent imports nothing of the appliance but its protocol and the readin
 
 test('no rooms import one another in a circle', t => {
   const edges = new Map<string, Set<string>>()
-  for (const file of sources('appliance', 'agent', 'keystore')) {
+  for (const file of sources('appliance', 'agent', 'keystore', 'image')) {
     for (const { file: other } of importsOf(file)) {
       if (other === undefined || other === 'package.json' || roomOf(other) === roomOf(file)) continue
       edges.set(roomOf(file), (edges.get(roomOf(file)) ?? new Set()).add(roomOf(other)))
@@ -192,7 +201,7 @@ test('each library is used in its rooms only, and is in package.json', t => {
       }
       if (builtin.has(one.name)) report(`${file}: write node:${one.name}`)
       const library = one.name.startsWith('@') ? one.name.split('/').slice(0, 2).join('/') : (one.name.split('/')[0] ?? '')
-      const isShipped = /^(appliance|agent|keystore)\//.test(file)
+      const isShipped = /^(appliance|agent|keystore|image\/(update|setup|life))\//.test(file)
       if (!(library in dependencies) && (isShipped || !(library in devDependencies)))
         report(`${file}: ${library} is not in package.json's ${isShipped ? 'dependencies' : 'lists'}`)
       const rooms = LIBRARIES[library]

@@ -31,7 +31,7 @@ test('no folder or file is named for nothing in particular', t => {
 })
 
 test('every module begins with a comment that says why it exists', t => {
-  const wrong = sources('appliance', 'agent', 'keystore', 'scripts').filter(file => !/^(#!.*\n)?(\/\/ |\/\*)/.test(textOf(file)))
+  const wrong = sources('appliance', 'agent', 'keystore', 'image', 'scripts').filter(file => !/^(#!.*\n)?(\/\/ |\/\*)/.test(textOf(file)))
   t.deepEqual(wrong, [])
 })
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
 export const ROOT = join(import.meta.dirname, '../..')
-const FOLDERS = ['appliance', 'agent', 'keystore', 'scripts', 'test']
+const FOLDERS = ['appliance', 'agent', 'keystore', 'image', 'scripts', 'test']
 
 export type Import = {
   /** As written. */
