@@ -1,5 +1,5 @@
-// What a restore worker and who starts it say to each other, one JSON object a line: orders on the worker's stdin, what
-// becomes of them on its fd 4. Both sides check what they get. Keys go over a pipe of their own (secrets.ts), never here.
+// What a restore worker and who starts it say to each other, one JSON object a line: orders, and what becomes of them
+// (channel.ts). Both sides check what they get. Keys go before all of it (secrets.ts), never in here.
 import { PATH_BYTES_MAX, SEALED_KEY_BYTES_MAX } from '#protocol/limits.ts'
 import { ArchiveId, Count, Epoch, Name, Pem, RecordId, SlotName } from '#protocol/names.ts'
 import { type Static, Type } from '#protocol/typebox.js'
@@ -25,7 +25,7 @@ export const Order = Type.Object({
   storage: Type.String({ maxLength: 300, pattern: '^https://[^/]+$' }),
   ca: Pem,
   certificate: Pem,
-  /** Whose keys, and the keys, sealed: what opens them comes over the pipe of the secrets. */
+  /** Whose keys, and the keys, sealed: what opens them comes with the secrets. */
   escrow: Type.Object({ tenant: Name, slot: SlotName, epoch: Epoch, sealed_key: base64(SEALED_KEY_BYTES_MAX) }),
   resume: Type.Optional(
     Type.Object({

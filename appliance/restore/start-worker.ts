@@ -1,10 +1,12 @@
 // Starts a restore worker and looks after it. This is all that the authority knows of it: nothing here, nor anything that is
 // imported here, could open a record.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
+import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { Readable, type Writable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { Fault } from '#protocol/fault.ts'
+import { SECRETS_LENGTH_BYTES, takeApart, WORKER_FD } from './channel.ts'
 import { fault } from './errors.ts'
 import { checked, lineOf, readLines } from './json-lines.ts'
 import { type Begun, CRCS_BYTES_MAX, type Failed, FromWorker, MESSAGE_BYTES_MAX, type Order, type TicketAnswer } from './messages.ts'
@@ -19,7 +21,7 @@ const ABORT_MS = 5_000
  * it needs. Then a heap that is kept small by hand (parts.ts): what is large lies outside of it (node-flags.ts of the storage node
  * says why each flag).
  */
-const FLAGS: readonly string[] = [
+export const WORKER_FLAGS: readonly string[] = [
   '--permission',
   `--allow-fs-read=${ROOT}`,
   // Whoever loads an addon looks whether this is Alpine Linux.
@@ -38,7 +40,7 @@ const FLAGS: readonly string[] = [
 ]
 
 /** Nothing of our own environment. Few arenas, and large buffers go back to the system when they are freed. No cache of modules: that would be written to. */
-const ENVIRONMENT: Readonly<Record<string, string>> = {
+export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
   MALLOC_ARENA_MAX: '1',
   MALLOC_MMAP_THRESHOLD_: '131072',
   MALLOC_TRIM_THRESHOLD_: '8388608',
@@ -67,33 +69,65 @@ export type RunningRestore = {
   abort(): void
 }
 
+/** A worker's process, and how to end it. */
+export type WorkerProcess = {
+  readonly socket: Socket
+  /** What it was, when it is gone. */
+  readonly gone: Promise<string>
+  kill(): void
+}
+
+/** Starts a worker as a child of this process. */
+export function spawnWorker(main: string = MAIN): WorkerProcess {
+  const child = spawn(process.execPath, [...WORKER_FLAGS, main], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env: WORKER_ENVIRONMENT, cwd: ROOT })
+  return {
+    socket: child.stdio[WORKER_FD] as Socket,
+    gone: new Promise(resolve => {
+      child.once('error', error => resolve(`a process that did not start: ${(error as NodeJS.ErrnoException).code ?? error.name}`))
+      child.once('exit', (code, signal) => resolve(`a process that ended with ${signal ?? code}`))
+    }),
+    kill: () => child.kill('SIGKILL'),
+  }
+}
+
+/** Has a service manager start one, as a system user of its own: it does for each connection to this path. */
+export function connectWorker(path: string): WorkerProcess {
+  const socket = createConnection(path)
+  let found = 'a process that ended'
+  socket.once('error', error => {
+    found = `a connection that failed: ${(error as NodeJS.ErrnoException).code ?? error.name}`
+  })
+  return { socket, gone: new Promise(resolve => socket.once('close', () => resolve(found))), kill: () => socket.destroy() }
+}
+
 /**
- * Starts a worker for one restore.
+ * Hands a restore to a worker.
  *
  * @param keys  both buffers are zeroed as soon as they are handed over, or that failed, and stay the caller's, to free after the outcome
- * @param main  another program of the same pipes, for tests
  */
-export function startRestoreWorker(order: Order, keys: RestoreKeys, main: string = MAIN): RunningRestore {
-  const child = spawn(process.execPath, [...FLAGS, main], { stdio: ['pipe', 'pipe', 'inherit', 'pipe', 'pipe'], env: ENVIRONMENT, cwd: ROOT })
-  const [stdin, stdout, , secrets, status] = child.stdio as unknown as [Writable, Readable, null, Writable, Readable]
+export function startRestoreWorker(order: Order, keys: RestoreKeys, worker: WorkerProcess = spawnWorker()): RunningRestore {
+  const { socket } = worker
   // What can't be written is not wanted: the process has ended, and its end says why.
-  for (const pipe of [stdin, secrets]) pipe.on('error', () => {})
-  status.on('error', () => {})
-  const handedOver = handOver(secrets, keys)
-  stdin.write(lineOf(order))
+  socket.on('error', () => {})
+  const { archive: stdout, messages, ended } = takeApart(socket)
+  const handedOver = handOver(socket, keys)
+  socket.write(lineOf(order))
 
   let timer: NodeJS.Timeout | undefined
   const abort = (): void => {
-    stdin.destroy()
-    timer ??= setTimeout(() => child.kill('SIGKILL'), ABORT_MS)
+    socket.end()
+    // Nobody has to read it any more for the messages behind it to come.
+    stdout.destroy()
+    timer ??= setTimeout(worker.kill, ABORT_MS)
   }
   const begun = Promise.withResolvers<Begun>()
   begun.promise.catch(() => {})
   const crcs: Buffer[] = [Buffer.from(order.resume?.crcs ?? '', 'base64')]
-  const outcome = follow(child, status, {
-    onTicketWanted: async () => void stdin.write(lineOf(await keys.ticket())),
+  const outcome = follow(worker.gone, messages, {
+    onTicketWanted: async () => void socket.write(lineOf(await keys.ticket())),
     onBegun: begun.resolve,
     onSent: text => void crcs.push(Buffer.from(text, 'base64')),
+    unframed: ended,
     abort,
   }).then(async (failed): Promise<Outcome> => {
     clearTimeout(timer)
@@ -111,11 +145,13 @@ export function startRestoreWorker(order: Order, keys: RestoreKeys, main: string
 }
 
 /** Resolves when both are zeroed. */
-async function handOver(pipe: Writable, { opened, clientKey }: RestoreKeys): Promise<void> {
-  const closed = new Promise(resolve => pipe.once('close', resolve))
-  pipe.write(opened)
-  pipe.end(clientKey, () => pipe.destroy())
-  await closed
+async function handOver(socket: Socket, { opened, clientKey }: RestoreKeys): Promise<void> {
+  const length = Buffer.alloc(SECRETS_LENGTH_BYTES)
+  length.writeUInt32BE(opened.length + clientKey.length)
+  socket.write(length)
+  socket.write(opened)
+  // Whether the kernel has them, or never will.
+  await new Promise(resolve => socket.write(clientKey, resolve))
   opened.fill(0)
   clientKey.fill(0)
 }
@@ -124,15 +160,13 @@ type Listeners = {
   readonly onTicketWanted: () => Promise<void>
   readonly onBegun: (begun: Begun) => void
   readonly onSent: (crcs: string) => void
+  /** Why what came was not what a worker sends; undefined if it was. */
+  readonly unframed: Promise<Error | undefined>
   readonly abort: () => void
 }
 
 /** Listens until the process is gone; returns why it failed, or undefined if all was sent. */
-async function follow(child: ChildProcess, status: Readable, { onTicketWanted, onBegun, onSent, abort }: Listeners): Promise<Failed | undefined> {
-  const gone = new Promise<string>(resolve => {
-    child.once('error', error => resolve(`a process that did not start: ${(error as NodeJS.ErrnoException).code ?? error.name}`))
-    child.once('exit', (code, signal) => resolve(`a process that ended with ${signal ?? code}`))
-  })
+async function follow(gone: Promise<string>, messages: Readable, { onTicketWanted, onBegun, onSent, unframed, abort }: Listeners): Promise<Failed | undefined> {
   let failed: Failed | undefined
   let isDone = false
   const fail = (error: unknown): void => {
@@ -140,7 +174,7 @@ async function follow(child: ChildProcess, status: Readable, { onTicketWanted, o
     abort()
   }
   try {
-    for await (const line of readLines(status, () => MESSAGE_BYTES_MAX)) {
+    for await (const line of readLines(messages, () => MESSAGE_BYTES_MAX)) {
       const message = checked(FromWorker, line)
       if (message.kind === 'ticket') onTicketWanted().catch(fail)
       else if (message.kind === 'begun') onBegun(message.begun)
@@ -148,6 +182,9 @@ async function follow(child: ChildProcess, status: Readable, { onTicketWanted, o
       else if (message.kind === 'failed') failed ??= message.failed
       else isDone = true
     }
+    const error = await unframed
+    // Any other is the end of the process, which says more.
+    if (error instanceof Fault) fail(error)
   } catch (error) {
     fail(error)
   }
@@ -165,7 +202,12 @@ const incomplete = (failed: Failed | undefined): Error =>
 
 /** What the worker sends; its end is an error unless the worker says that it was all. */
 async function* archive(stdout: Readable, outcome: Promise<Outcome>): AsyncGenerator<Buffer> {
-  for await (const part of stdout as AsyncIterable<Buffer>) yield part
+  try {
+    for await (const part of stdout as AsyncIterable<Buffer>) yield part
+  } catch (error) {
+    // Ended by abort(): the outcome says why. Anything else is whoever reads, who wants no more.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+  }
   const ended = await outcome
   if (ended.kind === 'failed') throw incomplete(ended.failed)
 }

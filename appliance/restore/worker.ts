@@ -1,15 +1,17 @@
 // The restore worker: the one place of the appliance that may open records, in a process of its own, for one restore, with
-// the keys of one user. Its pipes: 0 orders and tickets, 1 the archive, 3 keys, 4 what becomes of it (messages.ts,
-// secrets.ts; RESTORE-WORKER.md). Invariants:
+// the keys of one user. It has one socket to whoever started it (channel.ts, secrets.ts, messages.ts; RESTORE-WORKER.md).
+// Invariants:
 //   keys are in secure memory only, and wiped before this resolves, however it ends;
 //   the archive is complete, or visibly is not: its end is written last, when all before it was checked.
 import { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 import { type ArchiveKeys, decodeKeyRing, deriveArchiveKeys, wipeSecureBuffer } from '#format/keys.ts'
 import { openUserKey } from '#keystore-seal/sealed-key.ts'
 import { fault as protocolFault } from '#protocol/errors.ts'
 import { EXIT, Fault } from '#protocol/fault.ts'
 import { createFetcher } from '#restore/fetch-blocks.ts'
 import { openSnapshotAt } from '#restore/snapshots.ts'
+import { createSender } from './channel.ts'
 import { createChecksums } from './checksums.ts'
 import { fault } from './errors.ts'
 import { checked, lineOf, readLines } from './json-lines.ts'
@@ -19,54 +21,58 @@ import { openStorageSource } from './storage-source.ts'
 import { measureTar, writeTar } from './write-tar.ts'
 import { measureZip, writeZip } from './write-zip.ts'
 
-const ARCHIVE_FD = 1
-const SECRETS_FD = 3
-const STATUS_FD = 4
-
 type Messages = AsyncGenerator<unknown>
 
 /**
- * Carries out one restore; everything it has to say goes to its pipes.
+ * Carries out one restore; everything it has to say goes to its socket.
  *
- * @returns the exit code, when the keys are wiped and all pipes are done with
+ * @param fd  of the socket
+ * @returns the exit code, when the keys are wiped and the socket is done with
  */
-export async function runRestoreWorker(): Promise<number> {
-  const output = new Socket({ fd: ARCHIVE_FD, readable: false, writable: true })
-  const status = new Socket({ fd: STATUS_FD, readable: false, writable: true })
+export async function runRestoreWorker(fd: number): Promise<number> {
+  // Before the runtime has the socket, which would read them into memory of its own.
+  const secrets = secretsOrFailure(fd)
+  const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
   const stop = new AbortController()
-  // Whoever reads them is gone: there is nobody left to work for.
-  for (const pipe of [output, status]) pipe.on('error', cause => stop.abort(fault('RESTORE_ABORTED', { found: 'a pipe that nobody reads', cause })))
-  stop.signal.addEventListener('abort', () => output.destroy())
-  const say = (message: FromWorker): void => void status.write(lineOf(message))
+  // Whoever reads is gone: there is nobody left to work for.
+  socket.on('error', cause => stop.abort(fault('RESTORE_ABORTED', { found: 'a socket that nobody reads', cause })))
+  const sender = createSender(socket)
+  sender.archive.on('error', () => {})
+  stop.signal.addEventListener('abort', () => sender.archive.destroy())
+  const say = (message: FromWorker): void => sender.say(lineOf(message))
 
   let failed: Failed | undefined
   try {
-    await restore(output, say, stop)
+    if (secrets instanceof Error) throw secrets
+    await restore(secrets, socket, sender.archive, say, stop)
   } catch (error) {
     failed = failureOf(stop.signal.aborted ? stop.signal.reason : error)
+  } finally {
+    if (!(secrets instanceof Error)) secrets.wipe()
   }
-  process.stdin.destroy()
-  if (failed) output.destroy()
-  else await ended(output)
+  if (!failed) await new Promise<void>(resolve => sender.archive.end(resolve))
   say(failed ? { kind: 'failed', failed } : { kind: 'done' })
-  await ended(status)
+  await ended(socket)
   return failed?.exit ?? EXIT.done
 }
 
-async function restore(output: Socket, say: (message: FromWorker) => void, stop: AbortController): Promise<void> {
-  const secrets = readSecrets(SECRETS_FD)
+function secretsOrFailure(fd: number): Secrets | Error {
   try {
-    let bytes_max = ORDER_BYTES_MAX
-    const messages = readLines(process.stdin, () => bytes_max)
-    const order = checked(Order, (await messages.next()).value)
-    bytes_max = MESSAGE_BYTES_MAX
-    await carryOut(order, secrets, output, say, ticketsOf(messages, say, stop), stop.signal)
-  } finally {
-    secrets.wipe()
+    return readSecrets(fd)
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
   }
 }
 
-/** What is on stdin after the orders: answers to each wish for a ticket. Its end is the end of whoever gave the orders. */
+async function restore(secrets: Secrets, socket: Socket, output: Writable, say: (message: FromWorker) => void, stop: AbortController): Promise<void> {
+  let bytes_max = ORDER_BYTES_MAX
+  const messages = readLines(socket.iterator({ destroyOnReturn: false }), () => bytes_max)
+  const order = checked(Order, (await messages.next()).value)
+  bytes_max = MESSAGE_BYTES_MAX
+  await carryOut(order, secrets, output, say, ticketsOf(messages, say, stop), stop.signal)
+}
+
+/** What comes after the orders: answers to each wish for a ticket. Its end is the end of whoever gave the orders. */
 function ticketsOf(messages: Messages, say: (message: FromWorker) => void, stop: AbortController): () => Promise<TicketAnswer> {
   let waiting: PromiseWithResolvers<TicketAnswer> | undefined
   const listen = async (): Promise<void> => {
@@ -75,7 +81,8 @@ function ticketsOf(messages: Messages, say: (message: FromWorker) => void, stop:
   }
   listen().catch((error: unknown) => stop.abort(error))
   stop.signal.addEventListener('abort', () => waiting?.reject(stop.signal.reason))
-  return () => {
+  return async () => {
+    stop.signal.throwIfAborted()
     waiting = Promise.withResolvers()
     waiting.promise.catch(() => {})
     say({ kind: 'ticket' })
@@ -86,7 +93,7 @@ function ticketsOf(messages: Messages, say: (message: FromWorker) => void, stop:
 async function carryOut(
   order: Order,
   secrets: Secrets,
-  output: Socket,
+  output: Writable,
   say: (message: FromWorker) => void,
   askTicket: () => Promise<TicketAnswer>,
   signal: AbortSignal,
@@ -142,9 +149,9 @@ function failureOf(error: unknown): Failed {
 }
 
 /** Resolves when all that was written is with the kernel, or nobody wants it any more. */
-const ended = (pipe: Socket): Promise<void> =>
+const ended = (socket: Socket): Promise<void> =>
   new Promise(resolve => {
-    if (pipe.destroyed) return resolve()
-    pipe.once('close', () => resolve())
-    pipe.end(() => pipe.destroy())
+    if (socket.destroyed) return resolve()
+    socket.once('close', () => resolve())
+    socket.end(() => socket.destroy())
   })

@@ -1,11 +1,11 @@
 // What the worker's process may do, what it knows, and how it ends with who started it.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import type { TicketAnswer } from '#worker/messages.ts'
-import type { RunningRestore } from '#worker/start-worker.ts'
+import { connectWorker, type RunningRestore, WORKER_ENVIRONMENT, WORKER_FLAGS } from '#worker/start-worker.ts'
 import { sampleArchive } from './sample.ts'
 import { isRoot } from './tree.ts'
 import { startWorkerSite } from './worker-site.ts'
@@ -142,9 +142,15 @@ async function halfRead(): Promise<{ running: RunningRestore; pid: number }> {
 }
 
 test.serial('a worker ends when nobody wants its output any more, and when it is told to', async t => {
-  for (const end of [(running: RunningRestore) => running.output.destroy(), (running: RunningRestore) => running.abort()]) {
+  for (const end of [
+    (running: RunningRestore) => running.output.destroy(),
+    (running: RunningRestore) => running.abort(),
+    async (running: RunningRestore) => {
+      for await (const part of running.output as AsyncIterable<Buffer>) if (part.length > 0) break
+    },
+  ]) {
     const { running, pid } = await halfRead()
-    end(running)
+    await end(running)
     t.like(await running.outcome, { kind: 'failed', failed: { code: 'RESTORE_ABORTED' } })
     t.false(existsSync(`/proc/${pid}`))
   }
@@ -172,3 +178,37 @@ registerHooks({ load: (url, context, next) => { if (url.includes('/agent/')) fou
 await import('#worker/start-worker.ts')
 process.stdout.write(JSON.stringify(found))
 `
+
+const ACTIVATE = 'systemd-socket-activate'
+const isActivated = spawnSync(ACTIVATE, ['--version']).status === 0
+const activated = isActivated ? test : test.skip
+activated(
+  `a worker that a service manager starts for a connection restores the same bytes, and ends when told to${isActivated ? '' : ` (skipped: no ${ACTIVATE})`}`,
+  async t => {
+    const path = join(site.folder, 'worker.sock')
+    const main = inTests('../../../appliance/restore/main.ts')
+    const settings = Object.entries(WORKER_ENVIRONMENT).map(([name, value]) => `--setenv=${name}=${value}`)
+    const manager = spawn(ACTIVATE, ['--accept', '--inetd', '--listen', path, ...settings, process.execPath, ...WORKER_FLAGS, main, '0'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    t.teardown(() => manager.kill())
+    await once(manager.stderr, 'data')
+
+    const here = await site.restore()
+    const running = site.start({}, { worker: connectWorker(path) })
+    const parts: Buffer[] = []
+    for await (const part of running.output as AsyncIterable<Buffer>) parts.push(part)
+    t.deepEqual(await running.outcome, { kind: 'done' })
+    t.true(here.bytes.length > 1024 * 1024 && Buffer.concat(parts).equals(here.bytes))
+
+    const second = site.start({}, { worker: connectWorker(path) })
+    second.output.on('error', () => {})
+    await second.begun
+    second.abort()
+    t.like(await second.outcome, { kind: 'failed', failed: { code: 'RESTORE_ABORTED' } })
+
+    const third = site.start({}, { worker: connectWorker(join(site.folder, 'nobody.sock')) })
+    third.output.on('error', () => {})
+    t.like(await third.outcome, { kind: 'failed', failed: { code: 'RESTORE_INCOMPLETE' } })
+  },
+)

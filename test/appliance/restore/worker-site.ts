@@ -12,7 +12,7 @@ import { parseSnapshotClear } from '#protocol/clear-part.ts'
 import { frameRecord, KIND, parseRecord } from '#protocol/record.ts'
 import { startStorage } from '#storage/storage-node.ts'
 import type { Order, TicketAnswer } from '#worker/messages.ts'
-import { type Outcome, type RunningRestore, startRestoreWorker } from '#worker/start-worker.ts'
+import { type Outcome, type RunningRestore, spawnWorker, startRestoreWorker, type WorkerProcess } from '#worker/start-worker.ts'
 import { type Device, makeSite } from '../../site-certificates.ts'
 import { makeClient, optionsFor } from '../storage/client.ts'
 
@@ -25,7 +25,7 @@ export type WorkerSite = {
   /** For whatever a test needs; removed at its end. */
   readonly folder: string
   ticket(): Promise<TicketAnswer>
-  start(order?: Partial<Order>, more?: { main?: string; opened?: Buffer; ticket?: () => Promise<TicketAnswer> }): RunningRestore
+  start(order?: Partial<Order>, more?: { worker?: WorkerProcess; main?: string; opened?: Buffer; ticket?: () => Promise<TicketAnswer> }): RunningRestore
   /** The whole archive file, and how it ended. */
   restore(order?: Partial<Order>): Promise<{ bytes: Buffer; outcome: Outcome }>
   /** Into a file of `folder`; throws unless all came. */
@@ -90,7 +90,7 @@ export async function startWorkerSite(
         ...order,
       }
       const keys = { opened: more.opened ?? Buffer.from(opened), clientKey: Buffer.from(device.key), ticket: more.ticket ?? ticket }
-      return startRestoreWorker(whole, keys, more.main)
+      return startRestoreWorker(whole, keys, more.worker ?? spawnWorker(more.main))
     },
     async restore(order) {
       const running = workers.start(order)
