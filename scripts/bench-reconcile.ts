@@ -57,15 +57,19 @@ function makeLogs({ text, names }: Template, bytes: number): { fetches: number; 
   return { fetches, written }
 }
 
-/** Runs the command. @returns its result, seconds, and the most memory that it had, in MB */
-async function run(): Promise<{ found: Record<string, unknown>; seconds: number; peak_mb: number }> {
+const TICKS_PER_S = 100
+
+/** Runs the command. @returns its result, seconds by the clock and of the processor, and the most memory that it had, in MB */
+async function run(): Promise<{ found: Record<string, unknown>; seconds: number; cpu_seconds: number; peak_mb: number }> {
   const words = ['reconcile', '--json', '--until', '2100-01-01', '--authority', join(folder, 'authority.log'), '--keystore', join(folder, 'keystore.log')]
   const begun_ms = performance.now()
   const child = spawn(join(import.meta.dirname, 'holdfast-keystore'), words, { stdio: ['ignore', 'pipe', 'inherit'] })
-  let [out, peak] = ['', 0]
+  let [out, peak, cpu_seconds] = ['', 0, 0]
   const look = (): void => {
     try {
       peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0))
+      const [user, system] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ').slice(11, 13).map(Number) ?? []
+      cpu_seconds = ((user ?? 0) + (system ?? 0)) / TICKS_PER_S
     } catch {}
   }
   const timer = setInterval(look, 20)
@@ -74,14 +78,16 @@ async function run(): Promise<{ found: Record<string, unknown>; seconds: number;
   })
   await new Promise(resolve => child.once('close', resolve))
   clearInterval(timer)
-  return { found: JSON.parse(out) as Record<string, unknown>, seconds: (performance.now() - begun_ms) / 1000, peak_mb: peak / 1024 }
+  return { found: JSON.parse(out) as Record<string, unknown>, seconds: (performance.now() - begun_ms) / 1000, cpu_seconds, peak_mb: peak / 1024 }
 }
 
 try {
   const { fetches, written } = makeLogs(await templateOf(), Number(values.bytes))
-  const { found, seconds, peak_mb } = await run()
+  const { found, seconds, cpu_seconds, peak_mb } = await run()
   const { acts, openings, differences } = found
-  console.log(JSON.stringify({ bytes: written, fetches, acts, openings, differences, seconds: Number(seconds.toFixed(1)), peak_mb: Math.round(peak_mb) }))
+  console.log(
+    JSON.stringify({ bytes: written, fetches, acts, openings, differences, seconds: Number(seconds.toFixed(1)), cpu_seconds, peak_mb: Math.round(peak_mb) }),
+  )
   // One sign-in and one opening without an act, and nothing else.
   if (differences !== 2 || openings !== fetches) process.exitCode = 1
 } finally {

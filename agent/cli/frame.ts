@@ -17,6 +17,8 @@ export type Frame = {
    * @throws HOME_MISSING if neither --home nor HOLDFAST_HOME names one
    */
   home(): string
+  /** What an option says that all commands of the program have, by its name in code. */
+  option(name: string): string | undefined
   /** Whether one JSON object is wanted instead of text. */
   isJson(): boolean
   /** Aborted by Ctrl-C or SIGTERM, with the fault INTERRUPTED as its reason. */
@@ -53,6 +55,10 @@ export function createFrame(program: Command, version: string): Frame {
       const home = options().home ?? process.env['HOLDFAST_HOME']
       if (!home) throw fault('HOME_MISSING')
       return resolve(home)
+    },
+    option(name) {
+      const value: unknown = program.opts()[name]
+      return typeof value === 'string' ? value : undefined
     },
     isJson: () => options().json === true,
     signal: abort.signal,

@@ -17,7 +17,7 @@ export type KeystoreWork = {
   close(): Promise<void>
 }
 
-export function startKeystoreWork(state: State, escrows: Escrows, slots: Slots, ready: number): KeystoreWork {
+export function startKeystoreWork(state: State, escrows: Escrows, slots: Slots, ready: () => number): KeystoreWork {
   let isClosed = false
   let isWoken = false
   let wake = (): void => {}

@@ -26,7 +26,7 @@ export type Slots = {
   /** How many are free, by tenant. */
   free(): Readonly<Record<string, number>>
   /** Makes slots until so many of each tenant are free. */
-  fill(tenants: readonly string[], ready: number, isStopped: () => boolean): Promise<void>
+  fill(tenants: readonly string[], ready: () => number, isStopped: () => boolean): Promise<void>
 }
 
 /** Reads the free slots. @param onTaken  more are needed */
@@ -92,7 +92,7 @@ export async function openSlots(state: State, keystore: Keystore, now: () => num
     free: () => Object.fromEntries([...free].map(([tenant, rows]) => [tenant, rows.length])),
     async fill(tenants, ready, isStopped) {
       for (const tenant of tenants) {
-        while (freeOf(tenant).length < ready && !isStopped()) {
+        while (freeOf(tenant).length < ready() && !isStopped()) {
           const slot = `s-${randomBytes(16).toString('hex')}`
           const made = await keystore.makeSlot(tenant, slot)
           const row: SlotRow = { slot, tenant, ...made, made_ms: now(), user: null }

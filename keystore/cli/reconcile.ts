@@ -15,7 +15,7 @@ const LISTED_MAX = 1_000
 export function registerReconcile(program: Command, frame: Frame): void {
   program
     .command('reconcile')
-    .description('name every key that the keystore opened without an act of the authority, and every act that the keystore knows nothing of')
+    .description('name every key that the keystore opened or took without an act of the authority, and every act that the keystore knows nothing of')
     .requiredOption('--authority <file>', "the authority's audit log, authority/audit.log in the site's home")
     .requiredOption('--keystore <file...>', "the keystore's audit log of every node, of one audit device, rotated ones too")
     .option('--since <time>', 'tell what is from then on, like 2026-01-31T12:00Z (default: all)', timeOf)
@@ -28,7 +28,7 @@ export function registerReconcile(program: Command, frame: Frame): void {
       })
       const isSame = found.differences === 0
       frame.result({ ...found, ok: isSame, listed }, [
-        `${found.acts} acts, ${found.openings} openings and ${found.sign_ins} sign-ins compared: ${isSame ? 'no difference' : `${found.differences} differences`}`,
+        `${found.acts} acts, ${found.openings} openings, ${found.sign_ins} sign-ins and ${found.escrows} escrows compared: ${isSame ? 'no difference' : `${found.differences} differences`}`,
       ])
       if (!isSame) frame.exit(EXIT.damaged)
     })

@@ -7,10 +7,17 @@ import { table } from '#cli/table.ts'
 import { createTransport } from '#keystore-client/transport.ts'
 import { readAccess } from '#keystore-operate/access.ts'
 import { type Alarm, alarmsOf, changesOf } from '#keystore-operate/alarms.ts'
+import { createFloodWatch } from '#keystore-operate/floods.ts'
 import { type Looking, type Status, sealsAgain, statusOf } from '#keystore-operate/status.ts'
 import { EXIT } from '#protocol/fault.ts'
 
-type Options = { readonly access: string; readonly tokenFile?: string; readonly snapshots?: string; readonly watch?: number }
+type Options = {
+  readonly access: string
+  readonly tokenFile?: string
+  readonly snapshots?: string
+  readonly auditLog?: readonly string[]
+  readonly watch?: number
+}
 
 /** Adds `status`. */
 export function registerStatus(program: Command, frame: Frame): void {
@@ -23,12 +30,14 @@ export function registerStatus(program: Command, frame: Frame): void {
       'read a token of the duty `watch` from the first line of a file, or of standard input (-): shows who votes, and root tokens being made',
     )
     .option('--snapshots <dir>', 'the folder of `snapshot`: alarm if the last one is old')
+    .option('--audit-log <file...>', "the keystore's audit log of every node, of one audit device: alarm if its limits refused something in the last hour")
     .option('--watch <seconds>', 'look again and again, and print what begins and ends', secondsOf)
     .action(async (options: Options) => {
       const access = readAccess(options.access)
       const transport = createTransport(access)
       const token = options.tokenFile === undefined ? undefined : await readPassword('', options.tokenFile)
-      const looking = { access, transport, token, snapshots: options.snapshots }
+      const floods = options.auditLog && createFloodWatch(options.auditLog)
+      const looking = { access, transport, token, snapshots: options.snapshots, floods }
       try {
         if (options.watch !== undefined) await watch(looking, options.watch, frame)
         else await show(looking, frame)

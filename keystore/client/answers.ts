@@ -3,7 +3,7 @@
 //   307  a standby without a leader. It is never followed, so a redirect to anywhere else means the same: not here;
 //   429  a quota; on sys/health alone it is a standby, which is no failure (state.ts);
 //   500  a standby that lost its leader; an audit log that cannot be written ("internal error", while the node's health is
-//        well); a ciphertext that does not open; somebody who releases what they asked for themselves; or a failure.
+//        well); a ciphertext that does not open; somebody who releases what they asked for themselves, or released already; or a failure.
 import type { Fault } from '#protocol/fault.ts'
 import { Check, type Static, type TSchema, Type } from '#protocol/typebox.js'
 import { fault, type KEYSTORE_ERRORS } from './errors.ts'
@@ -20,10 +20,13 @@ export async function healthOf(transport: Transport, address: string): Promise<n
 }
 
 /** The fault that an answer of 300 or more stands for; a node that fails without a reason is asked for its health. */
-export async function faultOfAnswer(transport: Transport, asked: Asked, { status, body }: Answered): Promise<Fault> {
+export async function faultOfAnswer(transport: Transport, asked: Asked, { status, body, date_ms }: Answered): Promise<Fault> {
   const said = Check(Errors, body) ? body.errors.join(' ') : ''
   const isAudit = status === 500 && /internal error/.test(said) && (await healthOf(transport, asked.address).catch(() => 0)) === HEALTH_ACTIVE
-  return fault(isAudit ? 'KEYSTORE_AUDIT_FAILED' : codeOf(status, said), { found: `${status} for ${asked.method} ${asked.path} at ${asked.address}` })
+  return fault(isAudit ? 'KEYSTORE_AUDIT_FAILED' : codeOf(status, said), {
+    found: `${status} for ${asked.method} ${asked.path} at ${asked.address}`,
+    facts: { date_ms },
+  })
 }
 
 function codeOf(status: number, said: string): keyof typeof KEYSTORE_ERRORS {
@@ -35,6 +38,7 @@ function codeOf(status: number, said: string): keyof typeof KEYSTORE_ERRORS {
   if (status === 501 || status === 503) return 'KEYSTORE_SEALED'
   if (/RSA decrypt/.test(said)) return 'ESCROW_UNREADABLE'
   if (/cannot be approver/.test(said)) return 'APPROVAL_OWN'
+  if (/already authorized/.test(said)) return 'APPROVAL_GIVEN'
   return /cluster node not found|not the leader|leadership lost/.test(said) ? 'KEYSTORE_LEADERLESS' : 'KEYSTORE_FAILED'
 }
 

@@ -37,7 +37,7 @@ export type Request = {
 export type Approver = {
   /** What is asked for. @throws APPROVAL_UNKNOWN */
   look(accessor: string): Promise<Request>
-  /** Releases it. @throws APPROVAL_UNKNOWN, APPROVAL_OWN */
+  /** Releases it. @throws APPROVAL_UNKNOWN, APPROVAL_OWN, APPROVAL_GIVEN */
   release(accessor: string): Promise<void>
   /** Signs out. Never throws. */
   close(): Promise<void>
@@ -60,7 +60,15 @@ export async function openApprover(transport: Transport, tenant: string, name: s
     })
   const ask = (path: string, accessor: string): Promise<unknown> =>
     rounds
-      .run(address => openSession(transport, address, { ...options, token }).write(path, { accessor }))
+      .run((address, attempt) =>
+        openSession(transport, address, { ...options, token })
+          .write(path, { accessor })
+          .catch((error: unknown) => {
+            // A release whose answer was lost was given.
+            if (attempt > 1 && isFault(error, 'APPROVAL_GIVEN')) return { data: { approved: true } }
+            throw error
+          }),
+      )
       .catch((error: unknown) => {
         throw isFault(error, 'KEYSTORE_REQUEST_INVALID', 'KEYSTORE_REFUSED', 'KEYSTORE_NOT_FOUND') ? fault('APPROVAL_UNKNOWN', { cause: error }) : error
       })

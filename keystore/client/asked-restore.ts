@@ -6,7 +6,7 @@ import { isFault } from '#protocol/fault.ts'
 import { Type } from '#protocol/typebox.js'
 import { checked } from './answers.ts'
 import { fault } from './errors.ts'
-import { checkNames, kvOf, personOf, SEALED_PATTERN, transitOf } from './names.ts'
+import { checkNames, kvOf, personOf, SEALED_PATTERN, transitOf, userpassOf } from './names.ts'
 import type { OpenedEscrow } from './open-own.ts'
 import { takeOpened } from './opened-answer.ts'
 import { ROUND_REQUEST_MS, type Rounds } from './rounds.ts'
@@ -14,6 +14,7 @@ import { openSession } from './session.ts'
 import { type Signer, signIn } from './sign-in.ts'
 import type { Transport } from './transport.ts'
 
+const LOOK_PATH = 'sys/control-group/request'
 const UNWRAP_PATH = 'sys/wrapping/unwrap'
 const END_PATH = 'auth/token/revoke-self'
 
@@ -28,6 +29,13 @@ export type AskedRestore = {
   /** What an approver names at the keystore; it gives nothing by itself. */
   readonly accessor: string
   /**
+   * Whether it was released, and by whom, by their names at the keystore; opens nothing.
+   *
+   * @returns undefined if the keystore does not let the asker look: it was provisioned by an older version
+   * @throws APPROVAL_MISSING  it is too old
+   */
+  look(): Promise<{ readonly isReleased: boolean; readonly approvers: readonly string[] } | undefined>
+  /**
    * Fetches what was opened; afterwards the sign-in is ended, so that nothing can be fetched again.
    *
    * @throws APPROVAL_MISSING  nobody has released it yet, or it is too old; it may be tried again
@@ -39,6 +47,9 @@ export type AskedRestore = {
 
 const Stored = Type.Object({ data: Type.Object({ data: Type.Object({ sealed: Type.String({ pattern: SEALED_PATTERN }) }) }) })
 const Ticket = Type.String({ minLength: 1, maxLength: 1_000 })
+const Looked = Type.Object({
+  data: Type.Object({ approved: Type.Boolean(), authorizations: Type.Array(Type.Object({ entity_name: Type.String({ maxLength: 200 }) }), { maxItems: 20 }) }),
+})
 const Wrapped = Type.Object({ request_id: Type.String({ maxLength: 100 }), wrap_info: Type.Object({ token: Ticket, accessor: Ticket }) })
 
 /**
@@ -75,6 +86,20 @@ export async function askRestore(
   }
   return {
     accessor: asked.accessor,
+    async look() {
+      try {
+        const answer = await rounds.run(address =>
+          openSession(transport, address, { token: asked.token, act: jti, timeout_ms: ROUND_REQUEST_MS }).write(LOOK_PATH, { accessor: asked.accessor }),
+        )
+        const { approved, authorizations } = checked(Looked, answer, LOOK_PATH).data
+        // A sign-in is called by its mount and its name.
+        const begin = `${userpassOf(tenant)}-`
+        return { isReleased: approved, approvers: authorizations.map(({ entity_name: name }) => (name.startsWith(begin) ? name.slice(begin.length) : name)) }
+      } catch (error) {
+        if (isFault(error, 'KEYSTORE_REFUSED')) return undefined
+        throw isFault(error, 'KEYSTORE_REQUEST_INVALID') ? fault('APPROVAL_MISSING', { cause: error }) : error
+      }
+    },
     async fetch() {
       const { opened, request_id } = await rounds
         .run(async address => {
@@ -85,7 +110,8 @@ export async function askRestore(
           throw isFault(error, 'KEYSTORE_REQUEST_INVALID', 'KEYSTORE_REFUSED') ? fault('APPROVAL_MISSING', { cause: error }) : error
         })
       await end()
-      return { opened, request_ids: [...asked.request_ids, request_id] }
+      // What was put off has no name of its own before it is done.
+      return { opened, request_ids: [...asked.request_ids, request_id].filter(id => id !== '') }
     },
     giveUp: end,
   }

@@ -34,6 +34,11 @@ export const KEYSTORE_ERRORS = {
     text: 'the keystore does not permit this',
     next: 'if it should: run `holdfast-keystore provision` again, which puts policies and roles right and says what differed',
   },
+  KEYSTORE_CLOCK_WRONG: {
+    exit: EXIT.unreachable,
+    text: 'the clocks of keystore and appliance differ, so the keystore takes no sign-in',
+    next: 'put the wrong one right; what waits goes on by itself then',
+  },
   KEYSTORE_NOT_FOUND: {
     exit: EXIT.failed,
     text: 'the keystore has nothing there',
@@ -84,6 +89,11 @@ export const KEYSTORE_ERRORS = {
     exit: EXIT.forbidden,
     text: 'nobody releases what they asked for themselves',
     next: 'let another approver of the tenant release it',
+  },
+  APPROVAL_GIVEN: {
+    exit: EXIT.failed,
+    text: 'you have released this already',
+    next: 'nothing more is needed of you: who asked can fetch it, once, within ten minutes of asking',
   },
   APPROVER_REFUSED: {
     exit: EXIT.forbidden,

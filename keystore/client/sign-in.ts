@@ -15,6 +15,8 @@ import type { Transport } from './transport.ts'
 
 export const JWT_S = 60
 export const JWT_AUDIENCE = 'keystore'
+/** Clocks of appliance and keystore may differ by so much. */
+export const CLOCK_S = 5
 
 /** What each role's sign-ins say that they are for. */
 export const PURPOSES = { owner: 'own-key', outbox: 'escrow', restore: 'restore' } as const
@@ -70,7 +72,8 @@ const Login = Type.Object({
  *
  * @param options  act: for the keystore's audit log; timeout_ms: of the one request
  * @returns the token, which is the caller's to use up or to forget, and for how long it is good
- * @throws KEYSTORE_REFUSED       the tenant, the signing key or the clock is not what the keystore expects
+ * @throws KEYSTORE_REFUSED       the tenant or the signing key is not what the keystore expects
+ * @throws KEYSTORE_CLOCK_WRONG
  * @throws KEYSTORE_POLICY_WRONG
  * @throws KEYSTORE_*             as the node answers
  */
@@ -88,9 +91,12 @@ export async function signIn(
     .catch((error: unknown) => {
       // A JWT that does not please is a bad request to the keystore.
       if (!isFault(error, 'KEYSTORE_REQUEST_INVALID', 'KEYSTORE_NOT_FOUND')) throw error
+      const [here_ms, there_ms] = [signer.now(), error.facts['date_ms']]
+      if (typeof there_ms === 'number' && Math.abs(there_ms - here_ms) > CLOCK_S * 1000)
+        throw fault('KEYSTORE_CLOCK_WRONG', { found: `the keystore's clock says ${timeOf(there_ms)}, the appliance's ${timeOf(here_ms)}` })
       throw fault('KEYSTORE_REFUSED', {
         found: `a sign-in as ${claims.role} of tenant ${claims.tenant} that does not please ${address}`,
-        next: 'see that the tenant was provisioned with this connection file, and that the clocks of keystore and appliance agree',
+        next: 'see that the tenant was provisioned with this connection file',
       })
     })
   const { request_id, auth } = checked(Login, answer, path)
@@ -99,3 +105,5 @@ export async function signIn(
     throw fault('KEYSTORE_POLICY_WRONG', { expected: `${expected} alone`, found: auth.policies.join(', ').slice(0, 200) })
   return { token: auth.client_token, request_id, length_ms: auth.lease_duration * 1000 }
 }
+
+const timeOf = (at_ms: number): string => new Date(at_ms).toISOString()

@@ -44,6 +44,8 @@ export type Answered = {
   readonly status: number
   /** Parsed JSON; undefined if there was none; a Buffer if a secret was asked for and given. */
   readonly body: unknown
+  /** The clock of whoever answered, to the second. */
+  readonly date_ms?: number | undefined
 }
 
 export type Transport = {
@@ -80,7 +82,7 @@ export function createTransport({ addresses, ca, certificate, key }: Access): Tr
       const { status, headers, bytes } = await exchange(agent, url, asked)
       if (asked.isSecret === true && status === 200) return { status, body: bytes }
       try {
-        return { status, body: parseBody(bytes, status, headers['content-type'], asked.address) }
+        return { status, body: parseBody(bytes, status, headers['content-type'], asked.address), date_ms: dateOf(headers.date) }
       } finally {
         bytes.fill(0)
       }
@@ -164,6 +166,11 @@ function wipeReads(request: ReturnType<typeof httpsRequest>): () => void {
     socket?.off('data', keep)
     for (const part of read) part.fill(0)
   }
+}
+
+function dateOf(text: string | undefined): number | undefined {
+  const date_ms = Date.parse(text ?? '')
+  return Number.isNaN(date_ms) ? undefined : date_ms
 }
 
 function parseBody(bytes: Buffer, status: number, type: string | undefined, address: string): unknown {

@@ -20,6 +20,7 @@ export const ALARMS = {
   'voters-few': 'not every node votes: fewer may die than should',
   unseen: 'the token shows nothing: it has ended, or may not see this',
   'certificate-ends': 'a certificate ends soon',
+  flood: 'more was asked for than is allowed, by the appliance or by whoever has its signing key',
   'snapshot-old': 'the last snapshot is old, or there is none',
 } as const
 export type AlarmKind = keyof typeof ALARMS
@@ -38,6 +39,7 @@ export function alarmsOf(status: Status, now_ms: number, hasToken: boolean): Ala
   if (!status.nodes.some(({ state }) => state === 'active' || state === 'audit-full')) alarm('leaderless', 'keystore')
   if (status.client_certificate_end_ms - now_ms < CERTIFICATE_DAYS_MIN * DAY_MS)
     alarm('certificate-ends', 'our own', `: ${dayOf(status.client_certificate_end_ms)}`)
+  for (const { tenant } of status.floods ?? []) alarm('flood', `tenant ${tenant}`)
   const { inside, snapshot } = status
   if (inside?.is_making_root === true) alarm('making-root', 'keystore')
   if (inside?.is_making_shares === true) alarm('making-shares', 'keystore')

@@ -2,7 +2,7 @@
 // put in or changed without the chain breaking; what was cut off at the end can be seen by nobody but who knows how many
 // lines there were. Each line is a JSON object whose last member is its hash:
 // hash = SHA-256(hash of the line before (hex) ‖ the line without its hash, as JSON)
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { fault } from './errors.ts'
 import { eachLine } from './log-lines.ts'
 
@@ -49,4 +49,4 @@ export async function readChained(file: string, visit: (text: string, offset: nu
   return { last, lines, whole_bytes }
 }
 
-const hashOf = (last: string, text: string): string => createHash('sha256').update(last).update(text).digest('hex')
+const hashOf = (last: string, text: string): string => hash('sha256', last + text)

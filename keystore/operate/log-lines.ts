@@ -17,17 +17,18 @@ const LINE_FEED = 0x0a
 export type Visit = (line: Buffer, offset: number, isWhole: boolean) => void
 
 /**
- * Reads a file from its begin to the end that it has by then.
+ * Reads a file to the end that it has by then.
  *
+ * @param from_bytes  where to begin; in the middle of a line, the first one is the rest of that
  * @throws LOG_UNREADABLE
  */
-export async function eachLine(file: string, visit: Visit): Promise<void> {
+export async function eachLine(file: string, visit: Visit, from_bytes = 0): Promise<void> {
   const handle = await open(file).catch((error: NodeJS.ErrnoException) => {
     throw fault('LOG_UNREADABLE', { found: `${file}: ${error.code ?? 'an error'}`, cause: error })
   })
   try {
     let buffer = Buffer.allocUnsafe(PART_BYTES)
-    let [held, offset] = [0, 0]
+    let [held, offset] = [0, from_bytes]
     for (;;) {
       if (held === buffer.length) {
         if (held * 2 > LINE_BYTES_MAX)
@@ -36,7 +37,7 @@ export async function eachLine(file: string, visit: Visit): Promise<void> {
         buffer.copy(longer)
         buffer = longer
       }
-      const { bytesRead } = await handle.read(buffer, held, buffer.length - held)
+      const { bytesRead } = await handle.read(buffer, held, buffer.length - held, offset + held)
       if (bytesRead === 0) break
       const filled = held + bytesRead
       let begin = 0

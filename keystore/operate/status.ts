@@ -8,6 +8,7 @@ import type { Transport } from '#keystore-client/transport.ts'
 import { isFault } from '#protocol/fault.ts'
 import { type Static, type TSchema, Type } from '#protocol/typebox.js'
 import { openOperatorSession } from './access.ts'
+import type { Flood, FloodWatch } from './floods.ts'
 import { certificateEnd } from './raw-request.ts'
 import { type SealStatus, sealStatusOf } from './seal-status.ts'
 import { lastSnapshot, type SnapshotEntry } from './snapshot-record.ts'
@@ -34,6 +35,8 @@ export type Status = {
   readonly inside: Inside | undefined
   /** Undefined if no folder was named; null if there is none in it. */
   readonly snapshot: SnapshotEntry | null | undefined
+  /** Undefined if no audit log was named. */
+  readonly floods: readonly Flood[] | undefined
 }
 
 export type Looking = {
@@ -44,6 +47,7 @@ export type Looking = {
   readonly renews?: boolean
   /** The folder of snapshots. */
   readonly snapshots?: string | undefined
+  readonly floods?: FloodWatch | undefined
 }
 
 const Voters = Type.Object({
@@ -51,8 +55,8 @@ const Voters = Type.Object({
 })
 const Started = Type.Object({ data: Type.Object({ started: Type.Boolean() }) })
 
-/** Looks at everything that can be seen. @throws SNAPSHOTS_DAMAGED */
-export async function statusOf({ access, transport, token, renews, snapshots }: Looking): Promise<Status> {
+/** Looks at everything that can be seen. @throws SNAPSHOTS_DAMAGED, LOG_UNREADABLE */
+export async function statusOf({ access, transport, token, renews, snapshots, floods }: Looking): Promise<Status> {
   const [states, seals, ends] = await Promise.all([
     statesOf(transport),
     Promise.all(access.addresses.map(address => orUndefined(sealStatusOf(transport, address)))),
@@ -63,6 +67,7 @@ export async function statusOf({ access, transport, token, renews, snapshots }: 
     client_certificate_end_ms: Date.parse(new X509Certificate(access.certificate).validTo),
     inside: token === undefined ? undefined : await orUndefined(insideOf(transport, token, renews)),
     snapshot: snapshots === undefined ? undefined : (lastSnapshot(snapshots) ?? null),
+    floods: await floods?.look(Date.now()),
   }
 }
 

@@ -1,9 +1,12 @@
 // What the owner of one slot can do with a sign-in, and what not.
 import { randomBytes } from 'node:crypto'
 import sodium from 'sodium-native'
-import { kvOf, transitOf } from '#keystore-client/names.ts'
+import { jwtOf, kvOf, transitOf } from '#keystore-client/names.ts'
+import { signJwt } from '#keystore-client/sign-in.ts'
 import { isFault } from '#protocol/fault.ts'
-import { attempt, note, scratchName, send, type Trial, tokenFor } from './trial.ts'
+import { looseQuotas, QUOTAS_PATH } from './quotas.ts'
+import { roleOf } from './tenant.ts'
+import { type Attempt, attempt, note, scratchName, send, type Trial, tokenFor } from './trial.ts'
 
 const FLOOD = 3
 
@@ -53,16 +56,29 @@ async function sentOrNot({ keystore, tenant, mine }: Trial, slot: string): Promi
   }
 }
 
-/** In a quota of its own, so that nobody has to wait for it. */
+/** In quotas of its own, so that nobody has to wait for it. */
 async function flood(trial: Trial): Promise<void> {
-  const { admin, tenant, mine, token } = trial
-  const [quota, path] = [`sys/quotas/rate-limit/${scratchName()}`, `${transitOf(tenant)}/decrypt/${mine.slot}`]
-  await admin.write(quota, { path, rate: FLOOD, interval: 60 })
-  try {
-    const statuses: number[] = []
-    for (let i = 0; i <= FLOOD; i++) statuses.push((await send(trial, { token, path, body: { ciphertext: mine.sealed } })).status)
-    note(trial, `a flood of fetches, where ${FLOOD} a minute are allowed`, '200 200 200 429', statuses.join(' '))
-  } finally {
-    await admin.remove(quota)
+  const { admin, tenant, mine, token, signer } = trial
+  const loose = await looseQuotas(admin, tenant)
+  note(trial, 'every limit of fetches and sign-ins is as it was set', 'all', loose.length === 0 ? 'all' : `not ${loose.join(', ')}`)
+  const tryLimit = async (what: string, limited: object, ask: () => Promise<Attempt>): Promise<void> => {
+    const quota = `${QUOTAS_PATH}/${scratchName()}`
+    await admin.write(quota, { ...limited, rate: FLOOD, interval: 60 })
+    try {
+      const statuses: number[] = []
+      for (let i = 0; i <= FLOOD; i++) statuses.push((await send(trial, await ask())).status)
+      note(trial, `a flood of ${what}, where ${FLOOD} a minute are allowed`, '200 200 200 429', statuses.join(' '))
+    } finally {
+      await admin.remove(quota)
+    }
   }
+  const path = `${transitOf(tenant)}/decrypt/${mine.slot}`
+  await tryLimit('fetches', { path }, async () => ({ token, path, body: { ciphertext: mine.sealed } }))
+
+  const role = scratchName()
+  const mount = `auth/${jwtOf(tenant)}`
+  trial.undo.push(() => admin.remove(`${mount}/role/${role}`))
+  await admin.write(`${mount}/role/${role}`, roleOf({}, tenant, 'owner'))
+  const jwt = (): Promise<string> => signJwt(signer, { tenant, role: 'owner', sub: mine.slot, jti: randomBytes(16).toString('hex'), device: 'self-test' })
+  await tryLimit('sign-ins', { path: `${mount}/`, role }, async () => ({ path: `${mount}/login`, body: { role, jwt: await jwt() } }))
 }

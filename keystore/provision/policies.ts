@@ -58,6 +58,9 @@ path "${transitOf(tenant)}/decrypt/+" {
     }
   }
 }
+path "sys/control-group/request" {
+  capabilities = ["update"]
+}
 path "sys/wrapping/unwrap" {
   capabilities = ["update"]
 }

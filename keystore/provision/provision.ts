@@ -15,7 +15,7 @@ export type Site = {
   /** P-256, SPKI in PEM: checks the appliance's sign-ins. */
   readonly jwt_public_key: string
   readonly tenants: readonly string[]
-  /** Keys that may be opened, for each tenant; what is over is refused with 429. If absent it stays, at first 60. */
+  /** Keys that may be opened, for each tenant; what is over is refused with 429. If absent it stays, at first 60. Sign-ins go by it. */
   readonly fetches_per_minute?: number
   /** Networks (CIDR) from which alone the appliance signs in and acts. If absent it stays, at first anywhere. */
   readonly callers?: readonly string[]

@@ -3,18 +3,14 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { checked } from '#keystore-client/answers.ts'
 import { approversOf, checkNames, IDENTITY_KEY, jwtOf, kvOf, policyOf, transitOf, userpassOf } from '#keystore-client/names.ts'
 import type { AdminSession } from '#keystore-client/session.ts'
-import { JWT_AUDIENCE, PURPOSES, type Role } from '#keystore-client/sign-in.ts'
+import { CLOCK_S, JWT_AUDIENCE, PURPOSES, type Role } from '#keystore-client/sign-in.ts'
 import { isFault } from '#protocol/fault.ts'
 import { type Static, Type } from '#protocol/typebox.js'
 import { fault } from './errors.ts'
 import { APPROVAL_S, policiesOf } from './policies.ts'
 import type { Site } from './provision.ts'
+import { bringQuotas } from './quotas.ts'
 import { bring, type Note, readData } from './wanted.ts'
-
-export const FETCHES_PER_MINUTE_DEFAULT = 60
-const MINUTE_S = 60
-/** Clocks of appliance and keystore may differ by so much. */
-const LEEWAY_S = 5
 
 /** How long a token of each role is good, and for how many requests; 0: as many as there are. */
 const TOKENS: Readonly<Record<Role, { readonly ttl_s: number; readonly uses: number }>> = {
@@ -44,15 +40,8 @@ export async function provisionTenant(admin: AdminSession, note: Note, site: Sit
   })
   for (const role of Object.keys(PURPOSES) as Role[]) await bring(admin, say, `role ${role}`, `${jwt}/role/${role}`, roleOf(site, tenant, role))
   await bring(admin, say, 'approvers', `identity/group/name/${approversOf(tenant)}`, { type: 'internal', policies: [] })
-  await limitFetches(admin, say, tenant, site.fetches_per_minute)
+  await bringQuotas(admin, say, tenant, site.fetches_per_minute)
   return identity
-}
-
-/** What was set stays, unless something else is asked for. */
-async function limitFetches(admin: AdminSession, note: Note, tenant: string, perMinute: number | undefined): Promise<void> {
-  const path = `sys/quotas/rate-limit/decrypt-${tenant}`
-  const rate = perMinute ?? (await readData(admin, path))?.['rate'] ?? FETCHES_PER_MINUTE_DEFAULT
-  await bring(admin, note, 'quota', path, { path: `${transitOf(tenant)}/decrypt/*`, rate, interval: MINUTE_S })
 }
 
 /** What a role must be. */
@@ -69,9 +58,9 @@ export const roleOf = ({ callers }: Pick<Site, 'callers'>, tenant: string, role:
   token_max_ttl: TOKENS[role].ttl_s,
   // As the server writes them: one address is no network.
   ...(callers ? { token_bound_cidrs: callers.map(network => network.replace(/\/(32|128)$/, '')) } : {}),
-  expiration_leeway: LEEWAY_S,
-  not_before_leeway: LEEWAY_S,
-  clock_skew_leeway: LEEWAY_S,
+  expiration_leeway: CLOCK_S,
+  not_before_leeway: CLOCK_S,
+  clock_skew_leeway: CLOCK_S,
 })
 
 const Mount = Type.Object({

@@ -20,6 +20,9 @@ export async function readData(admin: AdminSession, path: string): Promise<Data 
   }
 }
 
+/** A list without entries is null to a server that was started again. */
+const isSame = (found: unknown, wanted: unknown): boolean => isDeepStrictEqual(Array.isArray(wanted) ? (found ?? []) : found, wanted)
+
 /**
  * Brings what is at a path to what is wanted. Only the named fields are compared and written.
  *
@@ -27,7 +30,7 @@ export async function readData(admin: AdminSession, path: string): Promise<Data 
  */
 export async function bring(admin: AdminSession, note: Note, what: string, path: string, wanted: Data): Promise<void> {
   const found = await readData(admin, path)
-  const differing = Object.keys(wanted).filter(name => !isDeepStrictEqual(found?.[name], wanted[name]))
+  const differing = Object.keys(wanted).filter(name => !isSame(found?.[name], wanted[name]))
   if (found && differing.length === 0) return
   await admin.write(path, wanted)
   note(`${what}: ${found ? `${differing.join(', ')} changed` : 'made'}`)

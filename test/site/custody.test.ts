@@ -1,12 +1,13 @@
 // Custody by the tenant's policy, through all of it: what a passphrase locks opens with it only, and a policy that changes
 // takes effect with new keys, without a byte of backups sent again.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
-import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
+import { holdfast } from '../agent/cli/holdfast.ts'
 import { startKeystore } from './keystore.ts'
+import { peopleOf } from './people.ts'
 import { startSite } from './site.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-custody-'))
@@ -18,7 +19,7 @@ test.after.always(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const password = join(site.folder, 'password')
+const { password, add: addUser, pair, keyLines } = peopleOf(site, folder)
 const write = (name: string, text: string): string => {
   writeFileSync(join(folder, name), text)
   return join(folder, name)
@@ -30,19 +31,6 @@ mkdirSync(tree)
 writeFileSync(join(tree, 'letter'), 'what must not be lost')
 
 const custody = (kind: string): Promise<string> => site.appliance('tenant', 'custody', 'default', kind)
-const addUser = (user: string): Promise<string> => site.appliance('user', 'add', user, '--password-file', password)
-const pair = async (user: string, name: string, ...more: string[]): Promise<Ended & { home: string }> => {
-  const link = (await site.appliance('link', user)).split('\n').find(line => line.startsWith('holdfast://')) ?? ''
-  const home = join(folder, name)
-  return { home, ...(await holdfast(['pair', link, '--json', '--home', home, '--password-file', password, ...more])) }
-}
-const keyLines = async (home: string): Promise<string[]> => {
-  const file = join(folder, `${Date.now()}.key`)
-  await site.agentJson(home, 'key', 'export', '--to', file)
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter(line => line.startsWith('key '))
-}
 const untilSafe = async (home: string): Promise<void> => {
   while ((await site.agentJson<{ escrow: { safe_ms: number | null } | null }>(home, 'status')).escrow?.safe_ms === null) await pause(100)
 }

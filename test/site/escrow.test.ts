@@ -2,16 +2,12 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { compareFolders } from '../../scripts/start/compare.ts'
-import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
+import { holdfast } from '../agent/cli/holdfast.ts'
 import { startKeystore } from './keystore.ts'
+import { peopleOf, until } from './people.ts'
 import { startSite, type TestSite } from './site.ts'
-
-type Escrow = { kid: string; epoch: number; safe_ms: number | null }
-type Status = { archive: string; device: string; escrow: Escrow | null; authorized: boolean | null }
-type ApplianceStatus = { keystore: { nodes: { state: string }[]; waiting: number; slots_free: Record<string, number>; failure: string | null } }
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-escrow-'))
 const keystore = await startKeystore(folder)
@@ -22,49 +18,34 @@ test.after.always(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const password = join(site.folder, 'password')
 const tree = join(folder, 'tree')
 mkdirSync(tree)
 writeFileSync(join(tree, 'letter'), 'what must not be lost')
 writeFileSync(join(tree, 'large'), Buffer.alloc(3_000_000, 'seven bytes '))
 
-/** Asks again until it is so; a test that waits in vain ends with its own time. */
-const until = async <Answer>(ask: () => Promise<Answer>, isSo: (answer: Answer) => boolean): Promise<Answer> => {
-  for (;;) {
-    const answer = await ask()
-    if (isSo(answer)) return answer
-    await pause(100)
-  }
-}
-const status = (home: string): Promise<Status> => site.agentJson<Status>(home, 'status')
-const applianceStatus = async (): Promise<ApplianceStatus> => JSON.parse(await site.appliance('status', '--json')) as ApplianceStatus
-const slotsReady = (): Promise<ApplianceStatus> =>
-  until(applianceStatus, ({ keystore: { slots_free } }) => Object.values(slots_free).reduce((sum, free) => sum + free, 0) >= 3)
-const addUser = (user: string): Promise<string> => site.appliance('user', 'add', user, '--password-file', password)
-const linkFor = async (user: string): Promise<string> => (await site.appliance('link', user)).split('\n').find(line => line.startsWith('holdfast://')) ?? ''
-const pair = async (user: string, name: string, ...parameters: string[]): Promise<Ended & { home: string }> => {
-  const home = join(folder, name)
-  return { home, ...(await holdfast(['pair', await linkFor(user), '--json', '--home', home, '--password-file', password, ...parameters])) }
-}
-const paired = async (user: string, name: string, ...parameters: string[]): Promise<{ home: string; key: string }> => {
-  const ended = await pair(user, name, ...parameters)
-  if (ended.code !== 0) throw new Error(ended.err)
-  return { home: ended.home, key: (JSON.parse(ended.out) as { key: string }).key }
-}
-/** The key lines of the recovery file: the key itself, without the notes around it. */
-const keyLines = async (home: string): Promise<string> => {
-  const file = join(folder, `${home.replace(/\W/g, '')}-${Date.now()}.key`)
-  await site.agentJson(home, 'key', 'export', '--to', file)
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter(line => line.startsWith('key '))
-    .join('\n')
-}
+const people = peopleOf(site, folder)
+const { password, status, applianceStatus, slotsReady, add: addUser, link: linkFor, pair, paired } = people
+/** The keys themselves. */
+const keyLines = async (home: string): Promise<string> => (await people.keyLines(home)).join('\n')
 const restored = async (one: TestSite, home: string, name: string): Promise<string[]> => {
   const target = join(folder, name)
   await one.agentJson(home, 'restore', '--to', target)
   return [...compareFolders(tree, join(target, tree), () => false).differences]
 }
+
+test.serial('how many slots are kept ready is changed while the appliance runs, and stays so when it is started again', async t => {
+  await slotsReady()
+  const { ready, running } = JSON.parse(await site.appliance('slots', '--ready', '6', '--json')) as { ready: number; running: boolean }
+  t.is(ready, 6)
+  t.true(running)
+  await until(applianceStatus, ({ keystore: { slots_free } }) => slots_free['default'] === 6)
+  await site.stop()
+  t.regex(await site.appliance('slots', '--ready', '7'), /^7 slots of each tenant are kept ready\ndefault: 6 ready now\nMore are made when the appliance runs/)
+  await site.start()
+  await until(applianceStatus, ({ keystore: { slots_free } }) => slots_free['default'] === 7)
+  // Fewer are kept from now on, and none is thrown away.
+  t.regex(await site.appliance('slots', '--ready', '3'), /^3 slots of each tenant are kept ready\ndefault: 7 ready now\n$/)
+})
 
 test.serial('the first device makes the key, and it is safe once the keystore has it', async t => {
   await slotsReady()

@@ -1,12 +1,13 @@
 // What goes wrong in a site, and what must not go wrong with it.
 import { type ChildProcess, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { RESERVE_BYTES } from '#archive/store.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
+import { HOUR_MS, shifted } from './clock.ts'
 import { makeSite, PASSWORD, startSite, type TestSite } from './site.ts'
 import { makeTree } from './tree.ts'
 
@@ -62,9 +63,10 @@ test.serial('a device that is deauthorized during a backup is out at once, and i
   const tree = join(site.folder, 'tree three')
   makeTree(tree, 4, 150_000_000)
   const { device } = await site.agentJson<{ device: string }>(home, 'status')
-  const backup = site.agent(home, 'backup', tree)
   const archives = join(site.home, 'storage/archives')
-  while (storedIn(archives) < 5_000_000) await new Promise(resolve => setImmediate(resolve))
+  const before_bytes = storedIn(archives)
+  const backup = site.agent(home, 'backup', tree)
+  while (storedIn(archives) < before_bytes + 5_000_000) await new Promise(resolve => setImmediate(resolve))
   await site.appliance('device', 'deauthorize', device)
   const ended = await backup
   t.true(isFault(ended, 'DEVICE_DEAUTHORIZED', 4), ended.err)
@@ -98,20 +100,6 @@ test.serial('an appliance that is not running is UNREACHABLE, and works again wi
 })
 
 const YEARS_MS = 10 * 365.25 * 24 * 3_600_000
-const HOUR_MS = 3_600_000
-
-/** What makes a process's clock wrong by so much. */
-function shifted(folder: string, by_ms: number): { NODE_OPTIONS: string } {
-  const file = join(folder, `shift-${by_ms}.mjs`)
-  writeFileSync(
-    file,
-    `const real = Date; const by = ${by_ms}
-globalThis.Date = class extends real { constructor(...list) { if (list.length === 0) super(real.now() + by); else super(...list) } static now() { return real.now() + by } }
-`,
-  )
-  return { NODE_OPTIONS: `--import=file://${file}` }
-}
-
 for (const [title, by_ms] of [
   ['ten years fast', YEARS_MS],
   ['ten years slow', -YEARS_MS - HOUR_MS],

@@ -1,8 +1,6 @@
 // A real keystore for a test, run by the command that a developer would type.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { SCRIPTS } from '../agent/cli/holdfast.ts'
+import { createRunning } from './running.ts'
 
 export type TestKeystore = {
   readonly home: string
@@ -22,30 +20,12 @@ export async function startKeystore(
   const home = join(folder, 'keystore')
   const more =
     approvers.names.length === 0 ? [] : [...approvers.names.flatMap(name => ['--approver', name]), '--approver-password-file', approvers.passwordFile]
-  let running: ChildProcess | undefined
+  const running = createRunning('holdfast-keystore')
   const keystore: TestKeystore = {
     home,
     connection: join(home, 'keystore.json'),
-    async start() {
-      const child = spawn(join(SCRIPTS, 'holdfast-keystore'), ['dev', '--json', '--home', home, ...more], { stdio: ['ignore', 'pipe', 'pipe'] })
-      running = child
-      let said = ''
-      child.stderr.on('data', (part: Buffer) => {
-        said = (said + part.toString()).slice(-4000)
-      })
-      await new Promise<void>((resolve, reject) => {
-        createInterface(child.stdout).once('line', () => resolve())
-        child.once('close', code => reject(new Error(`the keystore ended with ${code}: ${said}`)))
-      })
-    },
-    async stop() {
-      const child = running
-      running = undefined
-      if (!child || child.exitCode !== null || child.signalCode !== null) return
-      const ended = new Promise(resolve => child.once('close', resolve))
-      child.kill('SIGTERM')
-      await ended
-    },
+    start: () => running.start(['dev', '--json', '--home', home, ...more]),
+    stop: running.stop,
   }
   await keystore.start()
   return keystore

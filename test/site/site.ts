@@ -1,11 +1,10 @@
 // A whole site for a test: an appliance and agents, as processes, run by the commands that a user would type.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { type Ended, holdfast, SCRIPTS } from '../agent/cli/holdfast.ts'
+import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
+import { createRunning } from './running.ts'
 
 export const PASSWORD = 'a password for tests'
 
@@ -47,7 +46,7 @@ export async function makeSite(options: SiteOptions = {}): Promise<TestSite> {
   mkdirSync(folder, { recursive: true })
   writeFileSync(password, `${PASSWORD}\n`, { mode: 0o600 })
   const [authorityPort, storagePort] = await Promise.all([freePort(), freePort()])
-  let running: ChildProcess | undefined
+  const running = createRunning('holdfast-appliance')
 
   const checked = (ended: Ended, what: string): Ended => {
     if (ended.code !== 0) throw new Error(`${what} ended with ${ended.code ?? ended.signal}: ${ended.err}`)
@@ -73,33 +72,11 @@ export async function makeSite(options: SiteOptions = {}): Promise<TestSite> {
       checked(await holdfast(['pair', await site.link(), '--home', agentHome, '--password-file', password, ...parameters]), 'pair')
       return agentHome
     },
-    async start(environment = {}) {
-      const child = spawn(join(SCRIPTS, 'holdfast-appliance'), ['run', '--home', home], {
-        env: { ...process.env, ...environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      })
-      let said = ''
-      child.stderr.on('data', (part: Buffer) => {
-        said += part.toString()
-      })
-      running = child
-      await new Promise<void>((resolve, reject) => {
-        createInterface(child.stdout).once('line', () => resolve())
-        child.once('close', code => reject(new Error(`the appliance ended with ${code}: ${said}`)))
-      })
-    },
-    async stop() {
-      const child = running
-      running = undefined
-      if (!child || child.exitCode !== null || child.signalCode !== null) return
-      const ended = new Promise(resolve => child.once('close', resolve))
-      child.kill('SIGTERM')
-      await ended
-    },
+    start: environment => running.start(['run', '--home', home], environment),
+    stop: running.stop,
     async kill(which) {
-      const child = running
-      const victim = child?.pid === undefined ? undefined : childrenOf(child.pid).find(pid => commandLineOf(pid).includes(`${which}/main`))
-      if (child === undefined || victim === undefined) throw new Error(`no process of the ${which} is running`)
+      const victim = running.pid === undefined ? undefined : childrenOf(running.pid).find(pid => commandLineOf(pid).includes(`${which}/main`))
+      if (victim === undefined) throw new Error(`no process of the ${which} is running`)
       process.kill(victim, 'SIGKILL')
       // Whether the other one goes on is for `run` to say; a test starts all of it again.
       await site.stop()
@@ -156,7 +133,7 @@ function commandLineOf(pid: number): string {
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise(resolve => {
     const server = createServer()
     server.listen(0, '127.0.0.1', () => {

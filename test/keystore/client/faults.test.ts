@@ -128,6 +128,40 @@ test.serial('a node that is sealed is passed over; when all are sealed that is s
   other.close()
 })
 
+test.serial('a keystore that is sealed in the middle of fetches and escrows breaks them off by name, and loses and doubles nothing', async t => {
+  const kept = await newEscrow(site)
+  await site.keystore.escrow(TENANT, kept.slot, kept.kid, kept.sealed)
+  const { public_key } = await site.keystore.makeSlot(TENANT, kept.slot)
+  const handed: Escrow[] = []
+  const doing = keepDoing(async () => {
+    const escrow = sealTo(kept.slot, public_key)
+    handed.push(escrow)
+    await site.keystore.escrow(TENANT, escrow.slot, escrow.kid, escrow.sealed)
+    if (!opensKey((await site.keystore.openOwn(TENANT, kept.slot, kept.kid, newFacts())).opened, kept)) throw new Error('another key')
+  })
+  await until(async () => doing.count() >= 20, { what: '20 acts', timeout_ms: 60_000 })
+  // The others first, so that none of them takes the leader's place.
+  const leader = await cluster.active()
+  for (const node of [...cluster.nodes.filter(one => one !== leader), leader]) await node.seal()
+  await until(async () => (await site.keystore.state()).every(({ state }) => state === 'sealed'), { what: 'all to be sealed', timeout_ms: 60_000 })
+  const then = doing.count()
+  await until(async () => doing.count() >= then + 2 * AT_ONCE, { what: 'acts that fail', timeout_ms: 60_000 })
+  const { failed } = await doing.stop()
+  t.true(failed.length > 0)
+  for (const error of failed) t.regex((error as { code?: string }).code ?? String(error), /^KEYSTORE_(SEALED|LEADERLESS|UNREACHABLE|FAILED)$/)
+  t.true(failed.some(error => (error as { code?: string }).code === 'KEYSTORE_SEALED'))
+  for (const node of cluster.nodes) await node.unseal()
+  await cluster.active()
+  await untilAllWell(site.keystore)
+  const session = openAdminSession(site.transport, (await cluster.active()).address, { token: cluster.rootToken })
+  for (const { slot, kid, sealed } of handed) {
+    await site.keystore.escrow(TENANT, slot, kid, sealed)
+    const path = `${kvOf(TENANT)}/metadata/${slot}/${kid}`
+    t.is(checked(Metadata, await session.read(path), path).data.current_version, 1)
+  }
+  t.true(opensKey((await site.keystore.openOwn(TENANT, kept.slot, kept.kid, newFacts())).opened, kept))
+})
+
 test.serial('with two of three nodes dead nothing is given out and it is said so within a bounded time; with one back all goes on', async t => {
   const escrow = await newEscrow(site)
   await site.keystore.escrow(TENANT, escrow.slot, escrow.kid, escrow.sealed)

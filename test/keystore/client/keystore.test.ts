@@ -96,15 +96,18 @@ for (const [what, names] of Object.entries({
     t.false(after.some(line => line.includes(slot)))
   })
 
-test('an appliance whose clock is a day wrong is refused, and told to look at its clock', async t => {
+test('an appliance whose clock is an hour or a day wrong is refused by name, with both clocks, and nothing else is', async t => {
   const escrow = await newEscrow(site)
   await keystore.escrow(TENANT, escrow.slot, escrow.kid, escrow.sealed)
-  for (const days of [-1, 1]) {
-    const wrong = createKeystore(connection, { now: () => Date.now() + days * 24 * 3_600_000 })
-    const error = await t.throwsAsync(wrong.openOwn(TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'KEYSTORE_REFUSED' })
-    t.regex(error.message, /clocks/)
+  for (const hours of [-24, -1, 1, 24]) {
+    const wrong = createKeystore(connection, { now: () => Date.now() + hours * 3_600_000 })
+    const error = await t.throwsAsync(wrong.openOwn(TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'KEYSTORE_CLOCK_WRONG' })
+    t.regex(error.message, /the keystore's clock says 20\d\d-.*, the appliance's 20\d\d-/)
     wrong.close()
   }
+  const unknown = createKeystore({ ...connection, issuer: 'somebody' })
+  await t.throwsAsync(unknown.openOwn(TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'KEYSTORE_REFUSED' })
+  unknown.close()
 })
 
 test('a tenant that is not in the connection file, or was never provisioned, is refused', async t => {
@@ -160,6 +163,19 @@ test('over the limit of fetches the keystore says that it is busy, and nothing i
   for (let i = 0; i < 2; i++) t.true(opensKey((await keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts())).opened, escrow, OTHER_TENANT))
   await t.throwsAsync(keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'KEYSTORE_BUSY' })
   await admin.remove(quota)
+  t.true(opensKey((await keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts())).opened, escrow, OTHER_TENANT))
+})
+
+test('over the limit of sign-ins nobody signs in to open a key, while escrows go on', async t => {
+  const escrow = await newEscrow(site, OTHER_TENANT)
+  const quota = `sys/quotas/rate-limit/sign-in-owner-${OTHER_TENANT}`
+  const { data } = (await admin.read(quota)) as { data: { rate: number } }
+  const limit = (rate: number): Promise<unknown> => admin.write(quota, { path: `auth/jwt-${OTHER_TENANT}/`, role: 'owner', rate, interval: 60 })
+  await limit(1)
+  await t.throwsAsync(keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'ESCROW_MISSING' })
+  await t.throwsAsync(keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'KEYSTORE_BUSY' })
+  t.is(await keystore.escrow(OTHER_TENANT, escrow.slot, escrow.kid, escrow.sealed), 'stored')
+  await limit(data.rate)
   t.true(opensKey((await keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts())).opened, escrow, OTHER_TENANT))
 })
 

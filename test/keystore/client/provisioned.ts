@@ -26,12 +26,14 @@ export type Provisioned = {
   close(): Promise<void>
 }
 
-/** A new keystore with two tenants; as many fetches as a test likes. */
-export async function startProvisioned({ nodes = 1, folder = newFolder() }: { nodes?: 1 | 3; folder?: string } = {}): Promise<Provisioned> {
+export type ProvisionedOptions = { readonly nodes?: 1 | 3; readonly folder?: string; readonly tenants?: readonly string[] }
+
+/** A new keystore, by default with two tenants; as many fetches as a test likes. */
+export async function startProvisioned({ nodes = 1, folder = newFolder(), tenants = [TENANT, OTHER_TENANT] }: ProvisionedOptions = {}): Promise<Provisioned> {
   const cluster = await startCluster(folder, { nodes })
   try {
     const access = { addresses: [...cluster.addresses], ca: cluster.ca, certificate: cluster.clientCertificate, key: cluster.clientKey }
-    const { connection } = await provisionConnection(access, cluster.rootToken, { tenants: [TENANT, OTHER_TENANT], fetches_per_minute: 100_000 })
+    const { connection } = await provisionConnection(access, cluster.rootToken, { tenants, fetches_per_minute: 100_000 })
     const keystore = createKeystore(connection)
     const transport = createTransport(connection)
     return {

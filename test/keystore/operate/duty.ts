@@ -13,9 +13,9 @@ export function accessFile({ folder, connection: { addresses, ca, certificate, k
 }
 
 /** A file with a token of this duty. */
-export async function tokenFile({ folder, admin }: Pick<Provisioned, 'folder' | 'admin'>, duty: Duty): Promise<string> {
+export async function tokenFile({ folder, admin }: Pick<Provisioned, 'folder' | 'admin'>, duty: Duty, tenants = [TENANT, OTHER_TENANT]): Promise<string> {
   const file = join(folder, `token-${duty}`)
-  writeFileSync(file, `${await makeDutyToken(admin, duty, [TENANT, OTHER_TENANT])}\n`)
+  writeFileSync(file, `${await makeDutyToken(admin, duty, tenants)}\n`)
   return file
 }
 

@@ -172,6 +172,54 @@ test.serial("a slot's key that root took out is named", async t => {
   t.like((await differences(await authorityLog([]), [log]))[0], { kind: 'export', slot: own.slot, tenant: TENANT })
 })
 
+/** A key handed over: both sides' records. */
+async function handedOver(): Promise<{ escrow: Escrow; accept: [string, Record<string, string>]; log: string }> {
+  let one: Escrow | undefined
+  const log = await keystoreLog(async () => {
+    one = await newEscrow(site)
+    await keystore.escrow(TENANT, one.slot, one.kid, one.sealed)
+  })
+  if (!one) throw new Error('nothing was handed over')
+  return { escrow: one, accept: ['escrow.accept', { device: newFacts().device, slot: one.slot, kid: one.kid }], log }
+}
+
+test.serial('a key that the authority accepted and handed over is no difference, nor is the slot that was made for it', async t => {
+  const { accept, log } = await handedOver()
+  t.deepEqual(await differences(await authorityLog([accept]), [log]), [])
+})
+
+test.serial('a key that somebody else handed over is named, and so is one for another slot', async t => {
+  const { escrow: one, accept, log } = await handedOver()
+  const found = await differences(await authorityLog([]), [log])
+  t.deepEqual(kinds(found), ['escrow-without-act'])
+  t.like(found[0], { tenant: TENANT, slot: one.slot, kid: one.kid })
+  const other: [string, Record<string, string>] = [accept[0], { ...accept[1], slot: `s-${'0'.repeat(32)}` }]
+  t.deepEqual(kinds(await differences(await authorityLog([other]), [log])), ['escrow-of-another-slot', 'act-without-escrow'])
+})
+
+test.serial('a key that was accepted and never handed over is named, unless a newer one of its slot was', async t => {
+  const { escrow: one, accept, log } = await handedOver()
+  const older: [string, Record<string, string>] = [accept[0], { ...accept[1], kid: `1-${'0'.repeat(32)}` }]
+  const newer: [string, Record<string, string>] = [accept[0], { ...accept[1], kid: `2-${'1'.repeat(32)}` }]
+  t.deepEqual(await differences(await authorityLog([older, accept]), [log]), [])
+  const found = await differences(await authorityLog([accept, newer]), [log])
+  t.deepEqual(kinds(found), ['act-without-escrow'])
+  t.like(found[0], { slot: one.slot, kid: newer[1]['kid'], who: 'ann' })
+})
+
+test.serial("a signature by the tenant's identity without a slot that was made right before it is named", async t => {
+  const sign = (): Promise<unknown> => admin.write(`tr-${TENANT}/sign/identity`, { input: 'AAAA' })
+  const found = await differences(await authorityLog([]), [await keystoreLog(sign)])
+  t.deepEqual(kinds(found), ['signing-without-slot'])
+  t.like(found[0], { tenant: TENANT, who: 'root' })
+  // One slot, two signatures.
+  const log = await keystoreLog(async () => [await newEscrow(site), await sign()])
+  t.deepEqual(kinds(await differences(await authorityLog([]), [log])), ['signing-without-slot'])
+  // Several slots at once, as the authority makes them.
+  const many = await keystoreLog(() => Promise.all([newEscrow(site), newEscrow(site), newEscrow(site)]))
+  t.deepEqual(await differences(await authorityLog([]), [many]), [])
+})
+
 test.serial('a line that a full disk cut short hides nothing of the next one', async t => {
   const { acts, log } = await fetched()
   const whole = readFileSync(log)
@@ -186,7 +234,7 @@ test.serial('an authority log of which a line was changed is refused, and the co
   const good = await authorityLog(acts)
   const run = (authority: string, ...more: string[]): ReturnType<typeof holdfast> =>
     holdfast(['reconcile', '--authority', authority, '--keystore', log, '--until', '2100-01-01', ...more], { launcher: 'holdfast-keystore' })
-  t.like(await run(good), { code: 0, out: '1 acts, 1 openings and 1 sign-ins compared: no difference\n' })
+  t.like(await run(good), { code: 0, out: '1 acts, 1 openings, 1 sign-ins and 0 escrows compared: no difference\n' })
 
   const empty = await authorityLog([])
   const told = await run(empty)

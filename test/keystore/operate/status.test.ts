@@ -6,15 +6,16 @@ import { createInterface } from 'node:readline'
 import test from 'ava'
 import { openSession } from '#keystore-client/session.ts'
 import { type Alarm, alarmsOf, changesOf } from '#keystore-operate/alarms.ts'
+import { createFloodWatch } from '#keystore-operate/floods.ts'
 import { type Status, statusOf } from '#keystore-operate/status.ts'
 import { createAsker } from '#keystore-server/ask.ts'
 import { isFault } from '#protocol/fault.ts'
 import { SCRIPTS } from '../../agent/cli/holdfast.ts'
-import { newEscrow, startProvisioned, TENANT } from '../client/provisioned.ts'
+import { newEscrow, newFacts, startProvisioned, TENANT } from '../client/provisioned.ts'
 import { accessFile, keystoreCommand, tokenFile } from './duty.ts'
 
 const site = await startProvisioned()
-const { cluster, connection, transport, admin } = site
+const { cluster, connection, transport, admin, keystore } = site
 const access = accessFile(site)
 const watchToken = await tokenFile(site, 'watch')
 const token = readFileSync(watchToken, 'utf8').trim()
@@ -69,6 +70,26 @@ test.serial('a token that has ended, a certificate that ends soon, and old snaps
   t.deepEqual(kinds({ snapshot }), ['snapshot-old'])
   t.deepEqual(kinds({ snapshot: { ...snapshot, taken_ms: Date.now() } }), [])
   t.deepEqual(kinds({ inside: { voters: [], is_making_root: false, is_making_shares: true } }), ['making-shares', 'voters-few'])
+})
+
+test.serial('a flood that the limits refused is an alarm for an hour, whatever else is in the audit log, and is read once only', async t => {
+  const [file = ''] = cluster.auditFiles
+  const floods = createFloodWatch([file])
+  const seen = async (later_ms = 0): Promise<string[]> => (await floods.look(Date.now() + later_ms)).map(({ tenant }) => tenant)
+  t.deepEqual(await seen(), [])
+  const escrow = await newEscrow(site)
+  await keystore.escrow(TENANT, escrow.slot, escrow.kid, escrow.sealed)
+  await admin.write('sys/quotas/rate-limit/for-a-test', { path: `tr-${TENANT}/decrypt/${escrow.slot}`, rate: 1, interval: 600 })
+  await keystore.openOwn(TENANT, escrow.slot, escrow.kid, newFacts())
+  t.deepEqual(await seen(), [])
+  await t.throwsAsync(keystore.openOwn(TENANT, escrow.slot, escrow.kid, newFacts()), { code: 'KEYSTORE_BUSY' })
+  t.deepEqual(await seen(), [TENANT])
+  t.deepEqual(await seen(), [TENANT])
+  t.deepEqual(await seen(3_601_000), [])
+  const command = await keystoreCommand(['status', '--access', access, '--audit-log', file])
+  t.is(command.code, 1)
+  t.regex(command.out, new RegExp(`^ALARM flood tenant ${TENANT}: `, 'm'))
+  await admin.remove('sys/quotas/rate-limit/for-a-test')
 })
 
 test.serial('a share that somebody gives to a sealed node is an alarm, and over when it is taken back', async t => {

@@ -26,6 +26,15 @@ test.serial('a second run changes nothing, says nothing, and makes the same conn
   t.deepEqual(second, connection)
 })
 
+test.serial('a server that was started again is as it was provisioned', async t => {
+  const [node] = cluster.nodes
+  await node?.kill()
+  await node?.start()
+  await node?.unseal()
+  await cluster.active()
+  t.deepEqual((await again()).changes, [])
+})
+
 const ALTERED: Readonly<Record<string, [path: string, data: object, said: string]>> = {
   'a policy that was widened': [
     'sys/policies/acl/outbox-acme',
@@ -67,6 +76,11 @@ const ALTERED: Readonly<Record<string, [path: string, data: object, said: string
     { hmac: true },
     'audit header x-holdfast-request: kept from now on',
   ],
+  'a limit that was loosened': [
+    'sys/quotas/rate-limit/sign-in-owner-acme',
+    { path: 'auth/jwt-acme/', role: 'owner', rate: 1_000_000, interval: 60 },
+    'tenant acme: quota sign-in-owner-acme: rate changed',
+  ],
   'refusals that are not logged': [
     'sys/quotas/config',
     { enable_rate_limit_audit_logging: false, enable_rate_limit_response_headers: true },
@@ -81,12 +95,14 @@ for (const [what, [path, data, said]] of Object.entries(ALTERED))
   })
 
 test.serial('a limit and networks that were set stay until others are asked for', async t => {
-  t.deepEqual((await again({ fetches_per_minute: 90_000, callers: ['127.0.0.0/8'] })).changes.length, 2 * (1 + 3))
+  t.deepEqual((await again({ fetches_per_minute: 90_000, callers: ['127.0.0.0/8'] })).changes.length, 2 * (5 + 3))
   t.deepEqual((await again({ fetches_per_minute: 90_000, callers: ['127.0.0.0/8'] })).changes, [])
   await admin.write('auth/jwt-acme/role/owner', { ...roleOf({}, TENANT, 'owner'), token_num_uses: 5 })
   t.deepEqual((await again()).changes, ['tenant acme: role owner: token_num_uses changed'])
   t.deepEqual((await readData(admin, 'auth/jwt-acme/role/owner'))?.['token_bound_cidrs'], ['127.0.0.0/8'])
   t.is((await readData(admin, 'sys/quotas/rate-limit/decrypt-acme'))?.['rate'], 90_000)
+  await admin.remove('sys/quotas/rate-limit/approve-acme')
+  t.deepEqual((await again()).changes, ['tenant acme: quota approve-acme: made'])
 })
 
 test.serial('an appliance at an address that is not allowed signs in no more', async t => {

@@ -62,6 +62,15 @@ test.serial('a policy on somebody who may ask for restores, or on a group, is fo
   t.deepEqual(await wrongRows(), [])
 })
 
+test.serial('a limit that somebody lifted is found', async t => {
+  const path = `sys/quotas/rate-limit/sign-in-owner-${TENANT}`
+  const quota = await readData(admin, path)
+  await admin.remove(path)
+  t.deepEqual(await wrongRows(), ['every limit of fetches and sign-ins is as it was set'])
+  await admin.write(path, { path: quota?.['path'], role: quota?.['role'], rate: quota?.['rate'], interval: quota?.['interval'] })
+  t.deepEqual(await wrongRows(), [])
+})
+
 test.serial('an outbox that may read, an operator who may too, and owners who may list are each found', async t => {
   const loosened: readonly [policy: string, more: string, found: readonly string[]][] = [
     [policyOf('outbox', TENANT), `path "kv-${TENANT}/data/+/+" { capabilities = ["create", "read"] }`, ['the outbox reads an escrow']],
