@@ -11,8 +11,8 @@ const DOCUMENTS: readonly { file: string; rooms: readonly string[]; tables?: rea
   { file: 'agent/cli/COMMANDS.md', rooms: ['agent/cli', 'agent/site', 'agent/authorized-storage', 'agent/backup', 'agent/restore'] },
   {
     file: 'appliance/cli/COMMANDS.md',
-    rooms: ['appliance/protocol', 'appliance/authority', 'appliance/storage', 'appliance/archive'],
-    tables: ['LISTENING_ERRORS', 'AUTHORITY_ERRORS', 'STORAGE_ERRORS', 'ARCHIVE_ERRORS'],
+    rooms: ['appliance/protocol', 'appliance/authority', 'appliance/storage', 'appliance/archive', 'appliance/cli'],
+    tables: ['LISTENING_ERRORS', 'AUTHORITY_ERRORS', 'STORAGE_ERRORS', 'ARCHIVE_ERRORS', 'APPLIANCE_CLI_ERRORS'],
   },
   { file: 'keystore/KEYSTORE.md', rooms: ['keystore/seal', 'keystore/client', 'keystore/provision'] },
   { file: 'keystore/server/KEYSTORE-server.md', rooms: ['keystore/server'] },

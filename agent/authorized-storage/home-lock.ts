@@ -9,12 +9,13 @@ import { fault } from './errors.ts'
 /**
  * Takes the lock of a home.
  *
+ * @param what  another one than that of who changes it: who holds this may go on beside
  * @returns gives it back
  * @throws HOME_BUSY
  */
-export async function lockHome(home: string): Promise<() => void> {
+export async function lockHome(home: string, what = ''): Promise<() => void> {
   mkdirSync(home, { recursive: true, mode: 0o700 })
-  const address = addressOf(realpathSync(home))
+  const address = addressOf(realpathSync(home), what)
   const isFile = !address.startsWith('\0') && process.platform !== 'win32'
   // A socket file outlives its process: one that nobody answers on is left over.
   if (isFile && !(await isAnswered(address))) rmSync(address, { force: true })
@@ -27,10 +28,10 @@ export async function lockHome(home: string): Promise<() => void> {
   return () => void server.close()
 }
 
-function addressOf(home: string): string {
-  const name = `holdfast-${createHash('sha256').update(home).digest('hex').slice(0, 40)}`
+function addressOf(home: string, what: string): string {
+  const name = `holdfast-${what}${createHash('sha256').update(home).digest('hex').slice(0, 40)}`
   if (process.platform === 'linux') return `\0${name}`
-  return process.platform === 'win32' ? `\\\\.\\pipe\\${name}` : join(home, 'lock')
+  return process.platform === 'win32' ? `\\\\.\\pipe\\${name}` : join(home, `${what}lock`)
 }
 
 function isAnswered(address: string): Promise<boolean> {

@@ -13,6 +13,8 @@ const AgentFile = Type.Object({
   backup_set: Type.Optional(BackupSet),
   /** Which sealed key lies beside the archive, by its kid. */
   sealed_key_beside: Type.Optional(Kid),
+  /** Under which directory restores for others may land here. */
+  receive_into: Type.Optional(Type.String({ maxLength: 4096 })),
 })
 export type AgentFile = Omit<Static<typeof AgentFile>, 'version'>
 

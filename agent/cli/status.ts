@@ -58,8 +58,8 @@ function show(frame: Frame, identity: Identity, { isAuthorized, last, escrow, re
       `last snapshot  ${last ? `${last.sequence}, ${last.snapshot.slice(0, 12)}, received ${new Date(last.received_ms).toISOString()}` : isAuthorized ? 'none yet' : 'not known'}`,
       `backup set     ${backup_set ? backup_set.paths.join(', ') : 'not chosen yet: holdfast backup PATH…'}`,
       ...restores.map(
-        ({ asked_ms, administrator, device, reason, state }) =>
-          `${state === 'opened' ? 'restored by' : 'asked for by'}    ${administrator} for somebody, on ${new Date(asked_ms).toLocaleString()}, of device ${device.slice(0, 8)}: ${reason}`,
+        ({ asked_ms, administrator, device, reason, state, approver, to }) =>
+          `${state === 'opened' ? 'restored by' : 'asked for by'}    ${administrator} for somebody, on ${new Date(asked_ms).toLocaleString()}, of device ${device.slice(0, 8)}${to ? `, to device ${to.device.slice(0, 8)} of ${to.user}` : ''}${approver === undefined ? '' : `, released by ${approver}`}: ${reason}`,
       ),
       ...(backup_set && backup_set.excludes.length > 0 ? [`excluded       ${backup_set.excludes.join(', ')}`] : []),
     ],

@@ -30,6 +30,9 @@ type SecureBuffer = ReturnType<typeof secureBuffer>
 /** Asks the user for the passphrase; the buffer is wiped by who asked. `isNew`: they choose one. */
 export type AskPassphrase = (isNew: boolean) => Promise<Buffer>
 
+/** The key can't be had now, and can later. */
+const PASSING = ['ESCROW_WAITING', 'KEYSTORE_AWAY', 'KEY_FETCHES_LIMITED']
+
 /** Where nobody can be asked. */
 const askNobody: AskPassphrase = () => Promise.reject(sealFault('PASSPHRASE_NEEDED'))
 
@@ -46,7 +49,7 @@ export async function establishKey(site: Site, storage: AuthorizedStorage, escro
     await fetchKey(site, storage, ask)
     return 'fetched'
   } catch (error) {
-    if (isFault(error, 'ESCROW_WAITING', 'KEYSTORE_AWAY')) return 'waiting'
+    if (isFault(error, ...PASSING)) return 'waiting'
     throw error
   }
 }
@@ -160,7 +163,7 @@ async function checkSuccession(storage: AuthorizedStorage, fetched: Buffer): Pro
  * Makes sure that the key is here, for commands that need it: a device that was paired while the keystore was away fetches
  * it now.
  *
- * @throws NOT_PAIRED, ESCROW_WAITING, KEYSTORE_AWAY, KEY_NOT_GRANTED
+ * @throws NOT_PAIRED, ESCROW_WAITING, KEYSTORE_AWAY, KEY_FETCHES_LIMITED, KEY_NOT_GRANTED
  */
 export async function requireKey(site: Site, storage: AuthorizedStorage): Promise<void> {
   const encoded = await storage.get('user-key-ring')
@@ -210,7 +213,7 @@ async function fetchIfPossible(site: Site, storage: AuthorizedStorage): Promise<
     await fetchKey(site, storage, askNobody)
     return 'renewed'
   } catch (error) {
-    if (isFault(error, 'ESCROW_WAITING', 'KEYSTORE_AWAY')) return 'current'
+    if (isFault(error, ...PASSING)) return 'current'
     throw error
   }
 }

@@ -10,7 +10,7 @@ import { ID_BYTES } from '#protocol/record.ts'
 import { OwnRestores, RESTORE_PATHS } from '#protocol/restore-api.ts'
 import { ArchiveState, BYTES_TYPE, Committed, type Head, SESSION_HEADER, Session, Snapshots, STORAGE_PATHS, Stored } from '#protocol/storage-api.ts'
 import { TICKET_SCHEME } from '#protocol/ticket.ts'
-import { Type } from '#protocol/typebox.js'
+import { type Static, type TSchema, Type } from '#protocol/typebox.js'
 import { fault } from './errors.ts'
 import { type Identity, parseIdentity } from './identity.ts'
 import type { Request } from './open-request.ts'
@@ -50,12 +50,16 @@ export type Site = {
   escrow(): Promise<Escrow>
   /** Durable at the authority when it resolves. @throws ESCROW_EXISTS */
   putEscrow(request: EscrowRequest): Promise<Escrow>
-  /** The key of the user, sealed to a key that was made for this answer (32 bytes). @throws KEY_NOT_GRANTED, ESCROW_NONE, ESCROW_WAITING, KEYSTORE_AWAY */
+  /** The key of the user, sealed to a key that was made for this answer (32 bytes). @throws KEY_NOT_GRANTED, KEY_FETCHES_LIMITED, ESCROW_NONE, ESCROW_WAITING, KEYSTORE_AWAY */
   fetchKey(answerKey: Buffer): Promise<UserKey>
   /** What others restored of this user. */
   ownRestores(): Promise<OwnRestores>
   /** Says that the key is stored here. */
   keyStored(): Promise<void>
+  /** Asks the authority, again on a broken connection: for what may be asked twice (pushes.ts). */
+  ask<Schema extends TSchema>(schema: Schema, path: string, body: object, bytes_max?: number): Promise<Static<Schema>>
+  /** The connections of this device, with its certificate. */
+  readonly agent: Agent
   close(): void
 }
 
@@ -204,6 +208,8 @@ export function connectSite(identity: Identity, key: Buffer, storage: Authorized
     async keyStored() {
       await guarded(() => again(() => sendForJson(Nothing, atAuthority({ method: 'DELETE', path: AUTHORITY_PATHS.key }))))
     },
+    ask: (schema, path, body, bytes_max) => guarded(() => again(() => sendForJson(schema, atAuthority({ method: 'POST', path, body }), bytes_max))),
+    agent,
     close: () => agent.destroy(),
   }
   return site

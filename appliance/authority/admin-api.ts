@@ -1,6 +1,6 @@
 // What the owner of the appliance's home may ask, over a Unix socket that only the owner can open: the commands of
 // holdfast-appliance are made of these. The same routes are asked in-process when the appliance does not run.
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type RawServerBase } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { Custody } from '#protocol/authority-api.ts'
 import { JSON_BYTES_MAX } from '#protocol/limits.ts'
@@ -13,6 +13,7 @@ import { type AuthorityEscrow, keystoreState } from './keystore-parts.ts'
 import type { Pairing } from './pairing.ts'
 import type { People } from './people.ts'
 import { addRestoreRoutes, type RestoreParts } from './restore-api.ts'
+import { SlotsReady } from './state.ts'
 
 export const ADMIN_PATHS = {
   tenants: '/tenants',
@@ -26,6 +27,8 @@ export const ADMIN_PATHS = {
   removeAdministrator: '/administrators/remove',
   escrows: '/escrows',
   redeliver: '/escrows/redeliver',
+  acknowledge: '/alarms/acknowledge',
+  slots: '/slots',
   status: '/status',
   audit: '/audit',
 } as const
@@ -34,7 +37,8 @@ const Text = Type.String({ minLength: 1, maxLength: 1024 })
 export const AddTenant = Type.Object({ tenant: Text })
 export const SetCustody = Type.Object({ tenant: Text, custody: Custody })
 export const AddUser = Type.Object({ user: Text, password: Text, tenant: Text })
-export const AddAdministrator = Type.Object({ administrator: Text, password: Text, tenant: Text })
+/** tenant: null for one of the site. */
+export const AddAdministrator = Type.Object({ administrator: Text, password: Text, tenant: Type.Union([Text, Type.Null()]) })
 export const NamedAdministrator = Type.Object({ administrator: Text })
 export const NamedUser = Type.Object({ user: Text })
 export const NamedDevice = Type.Object({ device: Text })
@@ -54,11 +58,18 @@ export type AdminParts = RestoreParts & {
   readonly now: () => number
 }
 
-/** The routes; nothing listens yet. */
+/** What the admin socket answers; nothing listens yet. */
 export function createAdminApi(parts: AdminParts): FastifyInstance {
-  const { people, pairing, devices, now } = parts
   const app = fastify({ bodyLimit: JSON_BYTES_MAX })
   answerPlainly(app)
+  addAdminRoutes(app, parts)
+  addRestoreRoutes(app, parts)
+  return app
+}
+
+/** Adds the paths of administration, but for restores. Whoever reaches them may do it all. */
+export function addAdminRoutes<Server extends RawServerBase>(app: FastifyInstance<Server>, parts: AdminParts): void {
+  const { people, pairing, devices, now } = parts
   app.get(ADMIN_PATHS.tenants, async () => ({ tenants: await people.tenants() }))
   app.post(ADMIN_PATHS.tenants, { schema: { body: AddTenant } }, async request => {
     await people.addTenant((request.body as Static<typeof AddTenant>).tenant)
@@ -89,9 +100,10 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     const { isConfirmed } = await devices.deauthorize(row, 'admin')
     return { device: row.device, confirmed_by_storage: isConfirmed }
   })
+  app.get(ADMIN_PATHS.administrators, async () => ({ administrators: await parts.administrators.list() }))
   app.post(ADMIN_PATHS.administrators, { schema: { body: AddAdministrator } }, async request => {
     const { administrator, password, tenant } = request.body as Static<typeof AddAdministrator>
-    await parts.administrators.add(administrator, tenant, password)
+    await (tenant === null ? parts.administrators.addToSite(administrator, password) : parts.administrators.add(administrator, tenant, password))
     return {}
   })
   app.post(ADMIN_PATHS.removeAdministrator, { schema: { body: NamedAdministrator } }, async request => {
@@ -103,7 +115,13 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     if (!parts.escrow) return { count: 0, lost: 0 }
     return parts.escrow.escrows.redeliver(await parts.escrow.slots.remake())
   })
-  addRestoreRoutes(app, parts)
+  const slots = async (): Promise<object> => ({ ready: parts.escrow?.ready() ?? 0, free: parts.escrow?.slots.free() ?? {}, running: parts.isRunning })
+  app.get(ADMIN_PATHS.slots, slots)
+  app.post(ADMIN_PATHS.slots, { schema: { body: SlotsReady } }, async request => {
+    await parts.escrow?.setReady((request.body as Static<typeof SlotsReady>).count)
+    return slots()
+  })
+  app.post(ADMIN_PATHS.acknowledge, async () => ({ alarms: (await parts.escrow?.alarms.acknowledge('admin')) ?? [] }))
   app.get(ADMIN_PATHS.status, async () => ({
     version: parts.version,
     running: parts.isRunning,
@@ -116,5 +134,4 @@ export function createAdminApi(parts: AdminParts): FastifyInstance {
     const { lines, last } = await checkAudit(parts.auditFile)
     return { lines, last }
   })
-  return app
 }

@@ -27,6 +27,7 @@ import type { KeyAndCertificate } from './certificates.ts'
 import type { Devices } from './devices.ts'
 import type { AuthorityEscrow } from './keystore-parts.ts'
 import type { Pairing } from './pairing.ts'
+import { addPushRoutes } from './push-api.ts'
 import { addRestoreRoutes, type RestoreParts } from './restore-api.ts'
 import type { DeviceRow } from './state.ts'
 
@@ -100,6 +101,7 @@ export function addAgentRoutes(app: FastifyInstance<Server>, parts: AgentApiPart
   })
   addEscrowRoutes(app, parts, async request => (await callerOf(request)).row)
   addRestoreRoutes(app, parts)
+  addPushRoutes(app, () => parts.restores?.pushes, callerOf)
   app.get(RESTORE_PATHS.own, { schema: { response: { ...errors, 200: OwnRestores } } }, async request => {
     const { row } = await callerOf(request)
     return parts.restores ? parts.restores.own(row.user) : { restores: [] }

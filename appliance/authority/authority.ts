@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { listeningFault } from '#protocol/listening.ts'
 import { type AdminParts, createAdminApi } from './admin-api.ts'
+import { registerAdministration } from './administration.ts'
 import { createAdministrators } from './administrators.ts'
 import { createAgentApi } from './agent-api.ts'
 import { openAudit } from './audit.ts'
@@ -19,7 +20,12 @@ import { createRestores } from './restores.ts'
 import { openState } from './state.ts'
 import { createStorageLink } from './storage-link.ts'
 
-export type AuthorityOptions = { readonly version: string; readonly now?: () => number }
+export type AuthorityOptions = {
+  readonly version: string
+  readonly now?: () => number
+  /** On an appliance that is firmware, the folder of its services' sockets (machine.ts); its restore workers are services too. */
+  readonly machine?: string | undefined
+}
 export type OpenAuthority = { readonly admin: FastifyInstance; close(): Promise<void> }
 export type RunningAuthority = { readonly url: string; readonly storage_url: string; close(): Promise<void> }
 
@@ -34,7 +40,7 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
     await state.close()
     throw error
   })
-  const storage_url = urlOf(config.listen, config.storage_port)
+  const storage_url = urlOf(config.address ?? config.listen, config.storage_port)
   // On the same machine the storage node is asked at the address that it listens on.
   const storageHere = urlOf(config.listen === '0.0.0.0' || config.listen === '::' ? '127.0.0.1' : config.listen, config.storage_port)
   const storage = createStorageLink(state, storageHere, client, ca.certificate)
@@ -43,9 +49,9 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
   const pairing = createPairing(state, audit, ca, storage, escrow, now)
   const devices = createDevices(state, audit, storage, ticketKey, now)
   const administrators = createAdministrators(state, audit, now)
-  const restores = escrow && createRestores({ state, audit, keystore: escrow.keystore, devices, ca, storage_url: storageHere, now })
+  const restores = escrow && createRestores({ state, audit, keystore: escrow.keystore, devices, ca, storage_url: storageHere, now, machine: options.machine })
   if ((await people.tenants()).length === 0) await people.addTenant(DEFAULT_TENANT)
-  const url = new URL(urlOf(config.listen, config.authority_port))
+  const url = new URL(urlOf(config.address ?? config.listen, config.authority_port))
   const adminParts: AdminParts = {
     home,
     version: options.version,
@@ -65,6 +71,7 @@ async function openParts(home: string, options: AuthorityOptions, isRunning: boo
     config,
     authority,
     adminParts,
+    administrationParts: { ...adminParts, audit, machine: options.machine },
     storage_url,
     agentParts: { version: options.version, ca: ca.certificate, storage_url, devices, pairing, escrow, administrators, restores, now },
     async close() {
@@ -103,6 +110,7 @@ export async function startAuthority(home: string, options: AuthorityOptions): P
   const parts = await openParts(home, options, true)
   const admin = createAdminApi(parts.adminParts)
   const agents = createAgentApi(parts.authority, parts.agentParts)
+  registerAdministration(agents, parts.administrationParts)
   const { listen: host, authority_port: port } = parts.config
   const close = async (): Promise<void> => {
     await Promise.all([agents.close(), admin.close()])
@@ -122,7 +130,7 @@ export async function startAuthority(home: string, options: AuthorityOptions): P
     await close()
     throw listeningFault(error, host, port) ?? error
   }
-  return { url: urlOf(host, port), storage_url: parts.storage_url, close }
+  return { url: urlOf(parts.config.address ?? host, port), storage_url: parts.storage_url, close }
 }
 
 /** Whether an appliance runs on a home. */

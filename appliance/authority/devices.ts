@@ -19,6 +19,8 @@ export async function rotationDue(state: State, name: string, now_ms: number): P
 export type Devices = ReturnType<typeof createDevices>
 
 export function createDevices(state: State, audit: Audit, storage: StorageLink, ticketKey: KeyObject, now: () => number) {
+  /** Called with each device that is put out, once that is durable. */
+  const listeners: ((device: string) => Promise<void>)[] = []
   /** Whose certificate it is. @throws CERTIFICATE_REQUIRED, DEVICE_DEAUTHORIZED, USER_DISABLED */
   const deviceOf = async (name: string, thumbprint: string): Promise<DeviceRow> => {
     const row = await state.get('device', name)
@@ -35,7 +37,9 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
       { kind: 'tell', id: row.device, row: { device: row.device, thumbprints: row.thumbprints } },
       ...(await rotationDue(state, row.user, now())),
     ])
-    return { isConfirmed: await storage.tellNow(row.device) }
+    const isConfirmed = await storage.tellNow(row.device)
+    for (const listener of listeners) await listener(row.device)
+    return { isConfirmed }
   }
   const signTicket = (bearer: string, { tenant, archive }: DeviceRow, thumbprint: string, verbs: readonly Verb[]): Promise<string> => {
     const now_s = Math.floor(now() / 1000)
@@ -55,7 +59,7 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
       if (archive !== row.archive) throw fault('ARCHIVE_FORBIDDEN')
       return signTicket(row.device, row, thumbprint, verbs)
     },
-    /** A ticket for a restore worker, which reads the archive of that device and does nothing else. */
+    /** A ticket for whoever carries out a restore, who reads the archive of that device and does nothing else. */
     async restoreTicket(restore: string, row: DeviceRow, thumbprint: string): Promise<{ ticket: string; expires_in_ms: number }> {
       return { ticket: await signTicket(restore, row, thumbprint, ['restore']), expires_in_ms: TICKET_MS }
     },
@@ -73,5 +77,6 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
       return found[0]
     },
     deauthorize,
+    onOut: (listener: (device: string) => Promise<void>): void => void listeners.push(listener),
   }
 }

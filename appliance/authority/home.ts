@@ -8,6 +8,7 @@ import Type, { type Static } from 'typebox'
 import { Check } from 'typebox/value'
 import { type KeyAndCertificate, makeCa, makeServer, thumbprintOf } from './certificates.ts'
 import { fault } from './errors.ts'
+import { SlotsReady } from './state.ts'
 
 const HOME_VERSION = 1
 const Port = Type.Integer({ minimum: 1, maximum: 65_535 })
@@ -15,12 +16,14 @@ const Port = Type.Integer({ minimum: 1, maximum: 65_535 })
 export const HomeConfig = Type.Object({
   version: Type.Literal(HOME_VERSION),
   listen: Type.String({ minLength: 1, maxLength: 255 }),
+  /** What agents reach it at, where that is not what it listens on. */
+  address: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
   authority_port: Port,
   storage_port: Port,
   /** escrow: authority/keystore.json says which. */
   keystore: Type.Union([Type.Literal('none'), Type.Literal('escrow')]),
   /** Slots of each tenant that are kept ready for new users. */
-  slots_ready: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+  slots_ready: Type.Optional(SlotsReady.properties.count),
 })
 export type HomeConfig = Static<typeof HomeConfig>
 export const AUTHORITY_PORT_DEFAULT = 7400
@@ -29,7 +32,7 @@ export const STORAGE_PORT_DEFAULT = 7401
 /**
  * Makes a site: CA, certificates, ticket keys and both configurations.
  *
- * @param options     listen: the address or name that agents reach it at; 0.0.0.0 listens everywhere and names this host
+ * @param options     listen: the address or name that agents reach it at, unless address says another; 0.0.0.0 listens everywhere and names this host
  * @param connection  to the keystore, unless there is none: the text of its connection file
  * @throws SITE_EXISTS
  */
@@ -42,7 +45,9 @@ export async function initHome(
   if (existsSync(join(home, 'config.json'))) throw fault('SITE_EXISTS', { found: home })
   for (const folder of [home, join(home, 'authority'), join(home, 'storage')]) mkdirSync(folder, { recursive: true, mode: 0o700 })
   const ca = await makeCa('Holdfast site', now_ms)
-  const hosts = [options.listen, hostname(), 'localhost', '127.0.0.1', '::1'].filter(host => host !== '0.0.0.0' && host !== '::' && host !== '')
+  const hosts = [options.address ?? '', options.listen, hostname(), 'localhost', '127.0.0.1', '::1'].filter(
+    host => host !== '0.0.0.0' && host !== '::' && host !== '',
+  )
   const [authority, storage, client] = await Promise.all([
     makeServer(ca, 'authority', hosts, now_ms),
     makeServer(ca, 'storage node', hosts, now_ms),

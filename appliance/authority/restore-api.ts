@@ -2,7 +2,7 @@
 // admin socket for the commands.
 import type { FastifyInstance, RawServerBase } from 'fastify'
 import { fault } from '#protocol/errors.ts'
-import { AskedRestore, RESTORE_PATHS, RestoreFetch, RestoreRequest } from '#protocol/restore-api.ts'
+import { AskedRestore, NamedRestore, PushRequest, RESTORE_PATHS, RestoreFetch, RestoreRequest, ShownRestore } from '#protocol/restore-api.ts'
 import { ErrorAnswer } from '#protocol/storage-api.ts'
 import type { Administrators } from './administrators.ts'
 import type { Restores } from './restores.ts'
@@ -26,6 +26,16 @@ export function addRestoreRoutes<Server extends RawServerBase>(app: FastifyInsta
     const body = request.body as RestoreRequest
     const administrator = await administrators.check(body.administrator, body.password)
     return needed().ask(administrator, body)
+  })
+  app.post(RESTORE_PATHS.push, { schema: { body: PushRequest, response: { ...errors, 200: AskedRestore } } }, async request => {
+    const body = request.body as PushRequest
+    const administrator = await administrators.check(body.administrator, body.password)
+    return needed().pushes.ask(administrator, body)
+  })
+  app.post(RESTORE_PATHS.show, { schema: { body: NamedRestore, response: { ...errors, 200: ShownRestore } } }, async request => {
+    const body = request.body as NamedRestore
+    const administrator = await administrators.check(body.administrator, body.password)
+    return needed().show(administrator, body.restore)
   })
   app.post(RESTORE_PATHS.fetch, { schema: { body: RestoreFetch } }, async (request, reply) => {
     const body = request.body as RestoreFetch

@@ -5,11 +5,12 @@ import Type, { type Static, type TSchema } from 'typebox'
 import { Check } from 'typebox/value'
 import { Custody } from '#protocol/authority-api.ts'
 import { ArchiveId, DeviceId, Epoch, Kid, Name, Pem, SlotName, Thumbprint, Time_ms } from '#protocol/names.ts'
-import { RestoreId } from '#protocol/restore-api.ts'
+import { OnConflict, PushFolder, PushResult, RestoreId, RestoreState, SnapshotChoice } from '#protocol/restore-api.ts'
 import { Head } from '#protocol/storage-api.ts'
 import { fault } from './errors.ts'
 
 const STATE_VERSION = 1
+export const SLOTS_READY_MAX = 100_000
 
 export const Tenant = Type.Object({ name: Name, made_ms: Time_ms, custody: Type.Optional(Custody) })
 export const User = Type.Object({
@@ -84,6 +85,14 @@ export const Administrator = Type.Object({
   wrong_count: Type.Integer({ minimum: 0 }),
   wrong_ms: Time_ms,
 })
+/** Of the whole site. */
+export const SiteAdministrator = Type.Object({
+  name: Name,
+  password_hash: Type.String({ maxLength: 200 }),
+  made_ms: Time_ms,
+  wrong_count: Type.Integer({ minimum: 0 }),
+  wrong_ms: Time_ms,
+})
 /** A restore for somebody else, kept so that its owner is told. */
 export const RestoreRow = Type.Object({
   id: RestoreId,
@@ -93,14 +102,39 @@ export const RestoreRow = Type.Object({
   administrator: Name,
   reason: Type.String(),
   asked_ms: Time_ms,
-  state: Type.Union([Type.Literal('asked'), Type.Literal('opened')]),
+  state: RestoreState,
+  /** When the key was opened for somebody: from then on the owner has been told so. */
+  opened_ms: Type.Optional(Time_ms),
+  approver: Type.Optional(Type.String()),
+  /** Why it is done, failed or ended. */
+  why: Type.Optional(Type.String()),
+  push: Type.Optional(
+    Type.Object({
+      to_device: DeviceId,
+      to_user: Name,
+      snapshot: SnapshotChoice,
+      folder: PushFolder,
+      on_conflict: OnConflict,
+      result: Type.Optional(PushResult),
+    }),
+  ),
 })
+/** What nobody has acknowledged yet. */
+export const AlarmRow = Type.Object({
+  kind: Type.Union([Type.Literal('key-fetches'), Type.Literal('key-refusals'), Type.Literal('keystore-limit')]),
+  tenant: Name,
+  found: Type.String(),
+  raised_ms: Time_ms,
+})
+/** How many slots of each tenant are kept ready, once somebody has said another number than `init` did. */
+export const SlotsReady = Type.Object({ count: Type.Integer({ minimum: 1, maximum: SLOTS_READY_MAX }) })
 export const Told = Type.Object({ device: DeviceId, thumbprints: Type.Array(Thumbprint) })
 export type Tenant = Static<typeof Tenant>
 export type User = Static<typeof User>
 export type Link = Static<typeof Link>
 export type DeviceRow = Static<typeof DeviceRow>
 export type Told = Static<typeof Told>
+export type AlarmRow = Static<typeof AlarmRow>
 export type SlotRow = Static<typeof SlotRow>
 export type EscrowRow = Static<typeof EscrowRow>
 export type Grant = Static<typeof Grant>
@@ -117,7 +151,10 @@ const KINDS = {
   escrow: EscrowRow,
   grant: Grant,
   administrator: Administrator,
+  site_administrator: SiteAdministrator,
   restore: RestoreRow,
+  alarm: AlarmRow,
+  slots_ready: SlotsReady,
 } as const
 type Kinds = { [K in keyof typeof KINDS]: Static<(typeof KINDS)[K]> }
 export type Kind = keyof Kinds

@@ -1,18 +1,56 @@
 // The commands ask the running appliance over its admin socket; when none runs, the same request is answered in-process.
-import { request } from 'node:http'
+// A state directory that leads to another machine (remote.ts) is asked there, over HTTPS.
+import type { IncomingMessage } from 'node:http'
 import { adminSocketOf, isRunning, openAuthority } from '#authority/authority.ts'
 import { AUTHORITY_ERRORS, fault } from '#authority/errors.ts'
+import type { Frame } from '#cli/frame.ts'
+import { ADMINISTRATION } from '#protocol/authority-api.ts'
 import { faultFromAnswer } from '#protocol/errors.ts'
 import { Fault } from '#protocol/fault.ts'
+import { RESTORE_PATHS } from '#protocol/restore-api.ts'
+import { fault as cliFault } from './errors.ts'
+import { askRemote, askSocket, readRemote, signInOf, textOf } from './remote.ts'
+
+type Method = 'GET' | 'POST' | 'PUT'
+
+/** Who asks for a restore says so in the request: these paths are for everybody who reaches the appliance. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(Object.values(RESTORE_PATHS))
 
 /** Asks, and gives the parsed answer; an error answer is thrown as the fault that it says. */
-export async function askAdmin(home: string, version: string, method: 'GET' | 'POST', path: string, body?: object): Promise<Record<string, unknown>> {
-  const { status, text } = (await isRunning(home))
-    ? await overSocket(adminSocketOf(home), method, path, body)
-    : await inProcess(home, version, method, path, body)
+export async function askAdmin(frame: Frame, method: Method, path: string, body?: object): Promise<Record<string, unknown>> {
+  const home = frame.home()
+  const text =
+    readRemote(home) !== undefined || (await isRunning(home))
+      ? await textOf(await openAdmin(frame, method, path, body))
+      : await inProcess(home, frame.version, method, path, body)
   const value: unknown = JSON.parse(text)
-  if (status >= 400) throw faultOf(value)
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+/**
+ * Asks an appliance that runs; the answer has begun.
+ *
+ * @param body  an object is sent as JSON, a stream as bytes
+ * @throws what the appliance answers; APPLIANCE_UNREACHABLE, APPLIANCE_UNTRUSTED of one elsewhere; APPLIANCE_UNREACHABLE of one here that does not run
+ */
+export async function openAdmin(frame: Frame, method: Method, path: string, body?: object | NodeJS.ReadableStream): Promise<IncomingMessage> {
+  const home = frame.home()
+  const remote = readRemote(home)
+  const isStream = body !== undefined && 'pipe' in body
+  const sent = body === undefined || isStream ? body : Buffer.from(JSON.stringify(body))
+  const type = isStream ? { 'content-type': 'application/octet-stream' } : { 'content-type': 'application/json' }
+  const headers = {
+    ...(body === undefined ? {} : type),
+    ...(Buffer.isBuffer(sent) ? { 'content-length': sent.length } : {}),
+    ...(remote && !OPEN_PATHS.has(path) ? { authorization: await signInOf(remote, frame) } : {}),
+  }
+  const answer = remote
+    ? await askRemote(remote, { method, path: OPEN_PATHS.has(path) ? path : `${ADMINISTRATION}${path}`, headers }, sent)
+    : await askSocket({ socketPath: adminSocketOf(home), method, path, headers }, sent).catch((cause: unknown) => {
+        throw cliFault('APPLIANCE_UNREACHABLE', { found: 'an appliance that does not run', cause })
+      })
+  if ((answer.statusCode ?? 500) >= 400) throw faultOf(JSON.parse(await textOf(answer)))
+  return answer
 }
 
 function faultOf(answer: unknown): Fault {
@@ -21,26 +59,13 @@ function faultOf(answer: unknown): Fault {
   return faultFromAnswer(answer)
 }
 
-async function inProcess(home: string, version: string, method: 'GET' | 'POST', url: string, body?: object): Promise<{ status: number; text: string }> {
+async function inProcess(home: string, version: string, method: Method, url: string, body?: object): Promise<string> {
   const authority = await openAuthority(home, { version })
   try {
     const answer = await authority.admin.inject({ method, url, ...(body ? { payload: body } : {}) })
-    return { status: answer.statusCode, text: answer.payload }
+    if (answer.statusCode >= 400) throw faultOf(JSON.parse(answer.payload))
+    return answer.payload
   } finally {
     await authority.close()
   }
-}
-
-function overSocket(socketPath: string, method: string, path: string, body?: object): Promise<{ status: number; text: string }> {
-  const sent = body ? Buffer.from(JSON.stringify(body)) : undefined
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, method, headers: sent ? { 'content-type': 'application/json', 'content-length': sent.length } : {} }, answer => {
-      const parts: Buffer[] = []
-      answer.on('data', (part: Buffer) => parts.push(part))
-      answer.on('end', () => resolve({ status: answer.statusCode ?? 500, text: Buffer.concat(parts).toString('utf8') }))
-      answer.on('error', reject)
-    })
-    asked.on('error', reject)
-    asked.end(sent)
-  })
 }

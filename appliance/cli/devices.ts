@@ -7,6 +7,7 @@ import { table } from '#cli/table.ts'
 import { EXIT } from '#protocol/fault.ts'
 import { reindexHome } from '#storage/reindex.ts'
 import { askAdmin } from './admin-client.ts'
+import { alarmLine, type ShownAlarm } from './alarms.ts'
 
 type Row = Readonly<Record<string, unknown>>
 const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? `${value}` : '')
@@ -32,7 +33,7 @@ export function registerDevice(program: Command, frame: Frame): void {
     .command('list')
     .description('list devices')
     .action(async () => {
-      const { devices } = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.devices)
+      const { devices } = await askAdmin(frame, 'GET', ADMIN_PATHS.devices)
       frame.result({ devices }, deviceTable(devices as Row[]))
     })
   device
@@ -40,7 +41,7 @@ export function registerDevice(program: Command, frame: Frame): void {
     .description('put a device out, at once; its backups stay')
     .argument('<device>', 'the beginning of its id')
     .action(async (id: string) => {
-      const answer = await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.deauthorize, { device: id })
+      const answer = await askAdmin(frame, 'POST', ADMIN_PATHS.deauthorize, { device: id })
       const isConfirmed = answer['confirmed_by_storage'] === true
       frame.result(answer, [
         `Device ${text(answer['device']).slice(0, 12)} is deauthorized.`,
@@ -56,7 +57,7 @@ export function registerStatus(program: Command, frame: Frame): void {
     .command('status')
     .description('how the appliance is, and what needs attention')
     .action(async () => {
-      const status = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.status)
+      const status = await askAdmin(frame, 'GET', ADMIN_PATHS.status)
       const attention = (status['attention'] as string[] | undefined) ?? []
       frame.result(status, [
         `Holdfast ${text(status['version'])}, ${status['running'] === true ? 'running' : 'NOT running'}; this machine has been up for ${formatSeconds(number(status['uptime_s']))}`,
@@ -76,12 +77,14 @@ type KeystoreRow = {
   readonly waiting_since_ms: number | null
   readonly slots_free: Readonly<Record<string, number>>
   readonly failure: string | null
+  readonly alarms: readonly ShownAlarm[]
 }
 
 function keystoreLines(keystore: KeystoreRow | null | undefined): string[] {
   if (!keystore) return ['no keystore: each user key is on its own device only']
   const slots = Object.entries(keystore.slots_free).map(([tenant, free]) => `${free} slots ready for new users of ${tenant}`)
   return [
+    ...keystore.alarms.map(alarmLine),
     `keystore ${keystore.nodes.map(({ address, state }) => `${address} ${state}`).join(', ')}; ${slots.join(', ') || 'no slots ready'}`,
     ...(keystore.waiting === 0
       ? []
@@ -100,7 +103,7 @@ export function registerAudit(program: Command, frame: Frame): void {
     .command('verify')
     .description('check the whole chain of the audit log')
     .action(async () => {
-      const answer = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.audit)
+      const answer = await askAdmin(frame, 'GET', ADMIN_PATHS.audit)
       frame.result(answer, [`${text(answer['lines'])} records, each following from the one before. The last has the hash ${text(answer['last'])}`])
     })
 }

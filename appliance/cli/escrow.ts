@@ -10,7 +10,7 @@ export function registerEscrow(program: Command, frame: Frame): void {
     .command('list')
     .description('one line of JSON for each key in escrow, as `holdfast-keystore drill` takes it')
     .action(async () => {
-      const { escrows } = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.escrows)
+      const { escrows } = await askAdmin(frame, 'GET', ADMIN_PATHS.escrows)
       frame.result(
         { escrows },
         (escrows as object[]).map(row => JSON.stringify(row)),
@@ -20,7 +20,7 @@ export function registerEscrow(program: Command, frame: Frame): void {
     .command('redeliver')
     .description('hand every key to the keystore again, after it was restored from a snapshot; what is there already stays as it is')
     .action(async () => {
-      const { count, lost } = await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.redeliver)
+      const { count, lost } = await askAdmin(frame, 'POST', ADMIN_PATHS.redeliver)
       frame.result({ count, lost }, [
         `${String(count)} keys are handed over again; holdfast-appliance status says when they are safe.`,
         ...(lost === 0 ? [] : [`Of ${String(lost)} of them the keystore has lost the slot: each of these users makes a new key with the next backup.`]),

@@ -3,6 +3,9 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { AUTHORITY_PORT_DEFAULT, initHome, STORAGE_PORT_DEFAULT } from '#authority/home.ts'
 import type { Frame } from '#cli/frame.ts'
 import { readConnection } from '#keystore-client/connection.ts'
+import { fault } from './errors.ts'
+import { readRemote } from './remote.ts'
+import { slotsOf } from './slots.ts'
 
 type Options = {
   readonly listen: string
@@ -20,9 +23,10 @@ export function registerInit(program: Command, frame: Frame): void {
     .option('--authority-port <n>', 'port of the authority', portOf, AUTHORITY_PORT_DEFAULT)
     .option('--storage-port <n>', 'port of the storage node', portOf, STORAGE_PORT_DEFAULT)
     .option('--keystore <file>', 'the connection file that `holdfast-keystore provision` wrote, or none', 'none')
-    .option('--slots-ready <n>', 'how many new users can be paired while the keystore is sealed or away', countOf)
+    .option('--slots-ready <n>', 'how many new users can be paired while the keystore is sealed or away; `slots --ready` changes it later', slotsOf)
     .action(async (options: Options) => {
       const home = frame.home()
+      if (readRemote(home)) throw fault('APPLIANCE_ELSEWHERE', { found: home })
       const connection = options.keystore === 'none' ? undefined : JSON.stringify(readConnection(options.keystore))
       const { ca_sha256 } = await initHome(
         home,
@@ -47,10 +51,4 @@ function portOf(text: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new InvalidArgumentError('a port is a number from 1 to 65535')
   return port
-}
-
-function countOf(text: string): number {
-  const count = Number(text)
-  if (!Number.isInteger(count) || count < 1 || count > 100_000) throw new InvalidArgumentError('a number from 1 to 100000')
-  return count
 }

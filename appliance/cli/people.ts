@@ -21,14 +21,14 @@ export function registerUser(program: Command, frame: Frame): void {
     .option('--tenant <name>', 'the organisation that the user belongs to', DEFAULT_TENANT)
     .action(async (name: string, options: { passwordFile?: string; tenant: string }) => {
       const password = await readPassword(`New password for ${name}: `, options.passwordFile)
-      await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.users, { user: name, password, tenant: options.tenant })
+      await askAdmin(frame, 'POST', ADMIN_PATHS.users, { user: name, password, tenant: options.tenant })
       frame.result({ user: name, tenant: options.tenant }, [`User ${name} was added. Next: holdfast-appliance link ${name} --home ${frame.home()}`])
     })
   user
     .command('list')
     .description('list users')
     .action(async () => {
-      const { users } = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.users)
+      const { users } = await askAdmin(frame, 'GET', ADMIN_PATHS.users)
       const rows = users as Row[]
       frame.result(
         { users: rows },
@@ -43,7 +43,7 @@ export function registerUser(program: Command, frame: Frame): void {
     .description('disable a user: no device of theirs is served any more; backups stay')
     .argument('<name>')
     .action(async (name: string) => {
-      await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.disable, { user: name })
+      await askAdmin(frame, 'POST', ADMIN_PATHS.disable, { user: name })
       frame.result({ user: name, is_disabled: true }, [
         `User ${name} is disabled. Running backups end when their tickets do, in five minutes at most; deauthorize a device to end them at once.`,
       ])
@@ -57,7 +57,7 @@ export function registerTenant(program: Command, frame: Frame): void {
     .description('add a tenant')
     .argument('<name>', '1 to 64 of a-z, 0-9 and -')
     .action(async (name: string) => {
-      await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.tenants, { tenant: name })
+      await askAdmin(frame, 'POST', ADMIN_PATHS.tenants, { tenant: name })
       frame.result({ tenant: name }, [`Tenant ${name} is there.`])
     })
   registerCustody(tenant, frame)
@@ -65,7 +65,7 @@ export function registerTenant(program: Command, frame: Frame): void {
     .command('list')
     .description('list tenants')
     .action(async () => {
-      const { tenants } = await askAdmin(frame.home(), frame.version, 'GET', ADMIN_PATHS.tenants)
+      const { tenants } = await askAdmin(frame, 'GET', ADMIN_PATHS.tenants)
       const rows = tenants as Row[]
       frame.result(
         { tenants: rows },
@@ -89,7 +89,7 @@ function registerCustody(tenant: Command, frame: Frame): void {
       ).choices(['escrowed', 'passphrase', 'self-held']),
     )
     .action(async (name: string, custody: string) => {
-      await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.custody, { tenant: name, custody })
+      await askAdmin(frame, 'POST', ADMIN_PATHS.custody, { tenant: name, custody })
       frame.result({ tenant: name, custody }, [
         `Keys of tenant ${name}: ${custody}. What was in escrow before can still be opened as before: old keys open old backups.`,
       ])
@@ -102,7 +102,7 @@ export function registerLink(program: Command, frame: Frame): void {
     .description('make a pairing link for a user: one use, and it expires')
     .argument('<name>', 'the user')
     .action(async (name: string) => {
-      const answer = await askAdmin(frame.home(), frame.version, 'POST', ADMIN_PATHS.links, { user: name })
+      const answer = await askAdmin(frame, 'POST', ADMIN_PATHS.links, { user: name })
       frame.result(answer, [text(answer['link'])])
       if (!frame.isJson())
         frame.say(`It works once, until ${time(answer['expires_ms'])}. Hand it to ${name}, who needs the password too: holdfast pair "LINK" --home DIR`)

@@ -1,27 +1,21 @@
-// holdfast-appliance restore: a restore for somebody else, in two steps. `ask` says what an approver has to release;
-// `fetch` writes the archive file. An interrupted download goes on where it was.
+// holdfast-appliance restore: a restore for somebody else, in two steps. `ask` says what an approver has to release, and
+// `fetch` writes the archive file: an interrupted download goes on where it was. Or `push`, and another device restores it.
+// `show` says how it stands.
 import { closeSync, fsyncSync, openSync, statSync } from 'node:fs'
-import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { adminSocketOf } from '#authority/authority.ts'
 import { fault as cliFault } from '#cli/errors.ts'
 import type { Frame } from '#cli/frame.ts'
 import { readPassword } from '#cli/password.ts'
-import { fault, faultFromAnswer } from '#protocol/errors.ts'
-import { JSON_BYTES_MAX } from '#protocol/limits.ts'
-import { type AskedRestore, RESTORE_PATHS } from '#protocol/restore-api.ts'
-import { askAdmin } from './admin-client.ts'
+import { type AskedRestore, RESTORE_PATHS, type ShownRestore } from '#protocol/restore-api.ts'
+import { askAdmin, openAdmin } from './admin-client.ts'
+import { linesOf } from './shown-restore.ts'
 import { writeStream } from './write-stream.ts'
 
-type AskOptions = {
-  readonly as: string
-  readonly reason: string
-  readonly device?: string
-  readonly at: string
-  readonly format: string
-  readonly passwordFile?: string
-}
+type SignIn = { readonly as: string; readonly passwordFile?: string }
+type WantedOptions = SignIn & { readonly reason: string; readonly device?: string; readonly at: string }
+type AskOptions = WantedOptions & { readonly format: string }
+type PushOptions = WantedOptions & { readonly toDevice: string; readonly to: string; readonly onConflict: string; readonly resume?: true }
 type FetchOptions = { readonly as: string; readonly to: string; readonly resume?: true; readonly passwordFile?: string }
 
 export function registerRestore(program: Command, frame: Frame): void {
@@ -38,19 +32,8 @@ export function registerRestore(program: Command, frame: Frame): void {
     .addOption(new Option('--format <format>', 'of the archive file').choices(['tar', 'zip']).default('tar'))
     .option('--password-file <file>', 'read your password from the first line of a file, or of standard input (-)')
     .action(async (user: string, paths: string[], options: AskOptions) => {
-      const password = await readPassword(`Password of the administrator ${options.as}: `, options.passwordFile)
-      const body = {
-        administrator: options.as,
-        password,
-        user,
-        snapshot: options.at,
-        format: options.format,
-        reason: options.reason,
-        // Paths of this machine's command line are UTF-8; in a snapshot they are bytes.
-        paths: paths.map(path => Buffer.from(path.replace(/^\/+|\/+$/g, '')).toString('latin1')),
-        ...(options.device === undefined ? {} : { device: options.device }),
-      }
-      const asked = (await askAdmin(frame.home(), frame.version, 'POST', RESTORE_PATHS.ask, body)) as AskedRestore
+      const body = { ...(await wanted(user, paths, options)), format: options.format }
+      const asked = (await askAdmin(frame, 'POST', RESTORE_PATHS.ask, body)) as AskedRestore
       frame.result(asked, [
         `Asked: restore ${asked.restore}, until ${new Date(asked.until_ms).toLocaleTimeString()}. An approver other than you releases it:`,
         `  holdfast-keystore approve ${asked.request} --connection FILE --as NAME`,
@@ -58,6 +41,8 @@ export function registerRestore(program: Command, frame: Frame): void {
         `  holdfast-appliance restore fetch ${asked.restore} --as ${options.as} --to FILE --home ${frame.home()}`,
       ])
     })
+  registerPush(restore, frame)
+  registerShow(restore, frame)
   restore
     .command('fetch')
     .description('fetch a released restore as an archive file')
@@ -71,7 +56,7 @@ export function registerRestore(program: Command, frame: Frame): void {
       const path = resolve(options.to)
       const from_bytes = options.resume === true ? (statSync(path, { throwIfNoEntry: false })?.size ?? 0) : 0
       const start_ms = performance.now()
-      const answer = await openFetch(frame.home(), { administrator: options.as, password, restore: id, from_bytes })
+      const answer = await openAdmin(frame, 'POST', RESTORE_PATHS.fetch, { administrator: options.as, password, restore: id, from_bytes })
       const wanted_bytes = Number(answer.headers['content-length'])
       const file = openFile(path, options.resume === true)
       try {
@@ -82,40 +67,73 @@ export function registerRestore(program: Command, frame: Frame): void {
         frame.progress.clear()
       }
       const bytes = from_bytes + wanted_bytes
-      frame.result({ restore: id, file: path, bytes, elapsed_ms: Math.round(performance.now() - start_ms) }, [
+      frame.result({ restore: id, file: path, bytes, from_bytes, elapsed_ms: Math.round(performance.now() - start_ms) }, [
         `Written to ${path}: ${bytes} bytes, all of it checked.`,
       ])
     })
 }
 
-/** The answer, once it has begun. @throws what the authority answers */
-function openFetch(home: string, body: object): Promise<IncomingMessage> {
-  const sent = Buffer.from(JSON.stringify(body))
-  return new Promise((resolve_, reject) => {
-    const asked = httpRequest(
-      {
-        socketPath: adminSocketOf(home),
-        path: RESTORE_PATHS.fetch,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'content-length': sent.length },
-      },
-      answer => {
-        if (answer.statusCode === 200) return resolve_(answer)
-        const parts: Buffer[] = []
-        let bytes = 0
-        answer.on('data', (part: Buffer) => {
-          bytes += part.length
-          if (bytes > JSON_BYTES_MAX) asked.destroy()
-          else parts.push(part)
-        })
-        answer.on('end', () => reject(faultFromAnswer(JSON.parse(Buffer.concat(parts).toString('utf8')))))
-        answer.on('error', reject)
-      },
-    )
-    asked.on('error', cause => reject(fault('RESTORE_UNKNOWN', { found: 'an appliance that does not run', cause })))
-    asked.end(sent)
-  })
+function registerPush(restore: Command, frame: Frame): void {
+  restore
+    .command('push')
+    .description('ask for a restore that another paired device carries out (holdfast receive); an approver has to release it')
+    .argument('<user>', 'whose files')
+    .argument('[paths...]', 'absolute paths as they were backed up; none: everything')
+    .requiredOption('--to-device <id>', 'the beginning of the id of the device that restores them, of the same tenant')
+    .requiredOption('--to <folder>', 'where to, under the directory that the owner of that device named; . is that itself')
+    .addOption(new Option('--on-conflict <rule>', 'when something is in the place of a file').choices(['rename', 'overwrite', 'skip']).default('rename'))
+    .option('--resume', 'take over what an earlier push has left there, after checking it')
+    .requiredOption('--as <administrator>', 'who you are')
+    .requiredOption('--reason <text>', 'why; it is recorded, and shown to the owner')
+    .option('--device <id>', 'the beginning of the id of the device that backed them up, if the user has several')
+    .option('--at <snapshot>', 'the id of a snapshot, or newest', 'newest')
+    .option('--password-file <file>', 'read your password from the first line of a file, or of standard input (-)')
+    .action(async (user: string, paths: string[], options: PushOptions) => {
+      const body = {
+        ...(await wanted(user, paths, options)),
+        to_device: options.toDevice,
+        folder: options.to.replace(/^\.$|\/+$/g, ''),
+        on_conflict: options.onConflict,
+        is_resume: options.resume === true,
+      }
+      const asked = (await askAdmin(frame, 'POST', RESTORE_PATHS.push, body)) as AskedRestore
+      frame.result(asked, [
+        `Asked: restore ${asked.restore}, until ${new Date(asked.until_ms).toLocaleTimeString()}. An approver other than you releases it:`,
+        `  holdfast-keystore approve ${asked.request} --connection FILE --as NAME`,
+        'Then the device begins by itself, if `holdfast receive` runs there. How it stands:',
+        `  holdfast-appliance restore show ${asked.restore} --as ${options.as} --home ${frame.home()}`,
+      ])
+    })
 }
+
+function registerShow(restore: Command, frame: Frame): void {
+  restore
+    .command('show')
+    .description('show how it stands with a restore: who released it, how far it has come, what came of it')
+    .argument('<restore>', 'its id')
+    .requiredOption('--as <administrator>', 'who you are')
+    .option('--password-file <file>', 'read your password from the first line of a file, or of standard input (-)')
+    .action(async (id: string, options: SignIn) => {
+      const body = { ...(await signIn(options)), restore: id }
+      const shown = (await askAdmin(frame, 'POST', RESTORE_PATHS.show, body)) as ShownRestore
+      frame.result(shown, linesOf(shown))
+    })
+}
+
+const signIn = async ({ as, passwordFile }: SignIn): Promise<{ administrator: string; password: string }> => ({
+  administrator: as,
+  password: await readPassword(`Password of the administrator ${as}: `, passwordFile),
+})
+
+const wanted = async (user: string, paths: readonly string[], options: WantedOptions) => ({
+  ...(await signIn(options)),
+  user,
+  snapshot: options.at,
+  reason: options.reason,
+  // Paths of this machine's command line are UTF-8; in a snapshot they are bytes.
+  paths: paths.map(path => Buffer.from(path.replace(/^\/+|\/+$/g, '')).toString('latin1')),
+  ...(options.device === undefined ? {} : { device: options.device }),
+})
 
 function openFile(path: string, isResumed: boolean): number {
   try {

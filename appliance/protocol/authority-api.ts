@@ -6,6 +6,9 @@ import { Head } from './storage-api.ts'
 import { Verb } from './ticket.ts'
 import { type Static, Type } from './typebox.js'
 
+/** Before the paths of administration, for administrators of the site, who sign in with each request (RFC 7617). */
+export const ADMINISTRATION = '/v1/administration'
+
 export const AUTHORITY_PATHS = {
   /** GET → Health (storage-api). */
   health: '/v1/health',

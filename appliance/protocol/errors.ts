@@ -52,6 +52,18 @@ export const PROTOCOL_ERRORS = {
     next: 'wait, then try again, or ask the administrator for a new link',
   },
   CSR_INVALID: { status: 400, exit: EXIT.failed, text: 'the certificate request is not valid', next: 'use an agent of a version that fits this appliance' },
+  SIGN_IN_REQUIRED: {
+    status: 401,
+    exit: EXIT.forbidden,
+    text: 'name and password of an administrator of the site are needed',
+    next: 'connect with `holdfast-appliance connect`',
+  },
+  MACHINE_SILENT: {
+    status: 502,
+    exit: EXIT.failed,
+    text: 'the service of the firmware does not answer',
+    next: 'wait a moment and try again; if that does not help, restart the appliance',
+  },
   USER_UNKNOWN: { status: 404, exit: EXIT.failed, text: 'there is no such user', next: 'add it with `holdfast-appliance user add`' },
   USER_EXISTS: { status: 409, exit: EXIT.failed, text: 'there is such a user already', next: 'choose another name' },
   TENANT_UNKNOWN: { status: 404, exit: EXIT.failed, text: 'there is no such tenant', next: 'name an existing tenant' },
@@ -108,12 +120,24 @@ export const PROTOCOL_ERRORS = {
     text: 'there is no such restore of yours any more',
     next: 'ask for it again: a restore ends when it was fetched whole, when it is too old, and when the authority is restarted',
   },
+  RESTORE_KEY_GONE: {
+    status: 409,
+    exit: EXIT.unreachable,
+    text: 'the key of this restore can not be had again',
+    next: 'what was restored stays; ask for it again with --resume, and have it released: an authority that was restarted, or an hour that is over, takes a new approval',
+  },
   RESTORE_BUSY: { status: 409, exit: EXIT.unreachable, text: 'this restore is being fetched already', next: 'wait until that download has ended' },
   KEY_NOT_GRANTED: {
     status: 403,
     exit: EXIT.forbidden,
     text: 'this device may not fetch the key of its user any more',
     next: 'sign in again: ask the administrator for a new pairing link',
+  },
+  KEY_FETCHES_LIMITED: {
+    status: 429,
+    exit: EXIT.unreachable,
+    text: 'so many keys were asked for that no more are given out for now',
+    next: 'try again in ten minutes; backups go on meanwhile on devices that have their key; the administrator sees an alarm',
   },
 
   RECORD_INVALID: { status: 400, exit: EXIT.failed, text: 'a record is not well formed', next: 'send the record again; if it stays, the sender is broken' },

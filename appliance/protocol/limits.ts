@@ -27,6 +27,8 @@ export const UPLOAD_BYTES_MAX = 40 * 1024 * 1024
 export const UPLOAD_BYTES_AIM = 8 * 1024 * 1024
 /** Body of one JSON request or answer, in bytes. */
 export const JSON_BYTES_MAX = 1024 * 1024
+/** A release of the firmware, in bytes. */
+export const UPDATE_BYTES_MAX = 5 * 1024 ** 3
 
 /** How long a ticket is good for. */
 export const TICKET_MS = 5 * 60_000
@@ -52,3 +54,7 @@ export const SEALED_KEY_BYTES_MAX = 160 * 1024
 export const KEY_GRANT_MS = 7 * 24 * 3_600_000
 /** How often it may. */
 export const KEY_GRANT_TRIES_MAX = 10
+/** A device that waits for a pushed restore is answered after so long at the latest. */
+export const PUSH_WAIT_MS = 25_000
+/** A pushed restore may go on for so long after its target had the key. */
+export const PUSH_MS = 24 * 3_600_000

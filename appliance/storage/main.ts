@@ -2,6 +2,7 @@
 // cleanly on SIGTERM and SIGINT; an error is one line on stderr.
 //   --with-parent  also stops when its stdin ends: then it does not outlive who started it
 import { parseArgs } from 'node:util'
+import { sayAliveWhileAlive } from '#protocol/alive.ts'
 import { EXIT, isFault } from '#protocol/fault.ts'
 import { readConfig } from './config.ts'
 import { startStorage } from './storage-node.ts'
@@ -27,6 +28,7 @@ async function main(): Promise<void> {
   })
   const node = await startStorage(await readConfig(home))
   process.stdout.write(`${JSON.stringify({ ready: true, url: node.url })}\n`)
+  sayAliveWhileAlive()
   await stopped
   await node.close()
   process.stdin.destroy()

@@ -1,14 +1,18 @@
 // A restore for somebody else: an administrator asks, another person agrees at the real keystore, a restore worker writes the
 // archive file. Without each of them nothing comes out.
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
 import { startKeystore } from './keystore.ts'
 import { startSite } from './site.ts'
+
+/** Long enough to be met in the middle. */
+const LARGER_BYTES = 200_000_000
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-for-another-'))
 const approverPassword = join(folder, 'approver-password')
@@ -35,17 +39,34 @@ const asked = async (administrator: string, ...more: string[]): Promise<{ restor
   if (ended.code !== 0) throw new Error(ended.err)
   return JSON.parse(ended.out) as { restore: string; request: string }
 }
+const fetchParameters = (administrator: string, restore: string, name: string): string[] => [
+  'restore',
+  'fetch',
+  restore,
+  '--as',
+  administrator,
+  '--to',
+  join(folder, name),
+  '--password-file',
+  password,
+  '--json',
+  '--home',
+  site.home,
+]
 const fetch = (administrator: string, restore: string, name: string, ...more: string[]): Promise<Ended> =>
-  appliance('restore', 'fetch', restore, '--as', administrator, '--to', join(folder, name), '--password-file', password, '--json', ...more)
+  holdfast([...fetchParameters(administrator, restore, name), ...more], { launcher: 'holdfast-appliance' })
 const approve = (name: string, request: string): Promise<Ended> =>
   holdfast(['approve', request, '--connection', keystore.connection, '--as', name, '--password-file', approverPassword, '--json'], {
     launcher: 'holdfast-keystore',
   })
-const unpacked = (name: string, format: string): string[] => {
-  const target = join(folder, `${name}.out`)
+const unpack = (name: string, format: string, target: string): void => {
   mkdirSync(target)
   if (format === 'tar') execFileSync('tar', ['-xpf', join(folder, name), '-C', target])
   else execFileSync('python3', ['-m', 'zipfile', '-e', join(folder, name), target])
+}
+const unpacked = (name: string, format: string): string[] => {
+  const target = join(folder, `${name}.out`)
+  unpack(name, format, target)
   return [...compareFolders(tree, join(target, tree), () => false).differences].filter(line => format === 'tar' || !/mode|owner|time|modified/i.test(line))
 }
 let home = ''
@@ -87,9 +108,45 @@ test.serial('a zip of some paths only comes whole, and has ended then: a file th
   t.regex(late.err, /^RESTORE_UNKNOWN: /m)
 })
 
-test.serial('the owner is told who asked, and why', async t => {
-  const { restored_by_others } = await site.agentJson<{ restored_by_others: { administrator: string; reason: string; state: string }[] }>(home, 'status')
-  t.true(restored_by_others.some(one => one.administrator === 'iris' && one.reason === 'she is on leave' && one.state === 'opened'))
+for (const format of ['tar', 'zip']) {
+  test.serial(`a download as a ${format} that was interrupted goes on with what is there, and is the whole archive`, async t => {
+    const path = join(tree, 'larger')
+    writeFileSync(path, Buffer.alloc(LARGER_BYTES, 'many lines that are alike\n'))
+    await site.agentJson(home, 'backup', tree)
+    const name = `interrupted.${format}`
+    const { restore, request } = await asked('iris', path, '--format', format)
+    t.is((await approve('otto', request)).code, 0)
+    let child: ChildProcess | undefined
+    const first = holdfast(fetchParameters('iris', restore, name), {
+      launcher: 'holdfast-appliance',
+      onStart: it => {
+        child = it
+      },
+    })
+    while ((statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) === 0) await pause(2)
+    child?.kill('SIGKILL')
+    await first
+    const cut_bytes = statSync(join(folder, name)).size
+    t.true(cut_bytes < LARGER_BYTES, `${cut_bytes}`)
+    let ended = await fetch('iris', restore, name, '--resume')
+    // That the first one is gone is seen when its worker has ended.
+    while (/^RESTORE_BUSY: /m.test(ended.err)) ended = await fetch('iris', restore, name, '--resume')
+    t.is(ended.code, 0, ended.err)
+    t.is((JSON.parse(ended.out) as { from_bytes: number }).from_bytes, cut_bytes)
+    const target = join(folder, `${name}.out`)
+    unpack(name, format, target)
+    t.true(readFileSync(path).equals(readFileSync(join(target, path))))
+    rmSync(target, { recursive: true })
+    rmSync(path)
+  })
+}
+
+test.serial('the owner is told who asked, and why, and who released it', async t => {
+  const { restored_by_others } = await site.agentJson<{ restored_by_others: { administrator: string; reason: string; state: string; approver?: string }[] }>(
+    home,
+    'status',
+  )
+  t.true(restored_by_others.some(one => one.administrator === 'iris' && one.reason === 'she is on leave' && one.state === 'opened' && one.approver === 'otto'))
 })
 
 test.serial('a wrong password, another tenant or an unknown user gets nothing', async t => {
@@ -105,12 +162,33 @@ test.serial('a wrong password, another tenant or an unknown user gets nothing', 
   t.regex((await ask('olga')).err, /^DEVICE_UNKNOWN: /m)
 })
 
-test.serial('every step has its audit record', async t => {
-  const acts = readFileSync(join(site.home, 'authority', 'audit.log'), 'utf8')
+test.serial('every step has its audit record, and that of opening, before anything is opened, names who released it', async t => {
+  const lines = readFileSync(join(site.home, 'authority', 'audit.log'), 'utf8')
     .trim()
     .split('\n')
-    .map(line => (JSON.parse(line) as { act: string }).act)
-  for (const act of ['restore.ask', 'restore.open', 'key.open.failed', 'key.opened', 'restore.fetch', 'restore.end', 'administrator.refused'])
-    t.true(acts.includes(act), act)
+    .map(line => JSON.parse(line) as { act: string; facts?: { approver?: string; jti?: string; restore?: string } })
+  for (const act of [
+    'restore.ask',
+    'restore.refused',
+    'restore.open',
+    'key.opened',
+    'restore.fetch',
+    'restore.interrupted',
+    'restore.end',
+    'administrator.refused',
+  ])
+    t.true(
+      lines.some(line => line.act === act),
+      act,
+    )
+  const openings = lines.filter(({ act }) => act === 'restore.open')
+  t.deepEqual(
+    openings.map(({ facts }) => facts?.approver),
+    ['otto', 'iris', 'otto', 'otto'],
+  )
+  for (const opening of openings) {
+    const opened = lines.findIndex(({ act, facts }) => act === 'key.opened' && facts?.jti === opening.facts?.jti)
+    t.true(opened > lines.indexOf(opening))
+  }
   await site.appliance('audit', 'verify')
 })

@@ -1,0 +1,128 @@
+// holdfast-appliance machine: what root does on an appliance that is firmware, asked for from another machine. Each act says
+// how far it is, and at last what came of it.
+import { createHash } from 'node:crypto'
+import { closeSync, createReadStream, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type Command, InvalidArgumentError } from 'commander'
+import { Check } from 'typebox/value'
+import { fault as cliFault } from '#cli/errors.ts'
+import type { Frame } from '#cli/frame.ts'
+import { fault, faultFromAnswer } from '#protocol/errors.ts'
+import { EXIT, Fault } from '#protocol/fault.ts'
+import { MACHINE_PATHS, MachineLine } from '#protocol/machine-api.ts'
+import { openAdmin } from './admin-client.ts'
+
+export function registerMachine(program: Command, frame: Frame): void {
+  const machine = program.command('machine').description('the firmware: updates, network, disks (image/IMAGE.md has every act)')
+  machine
+    .command('do')
+    .description('have the machine do one thing; the answer is JSON')
+    .argument('<act>', 'for example update.show, network.show, disks.list')
+    .argument('[values]', 'what the act needs, as a JSON object', objectOf)
+    .action(async (act: string, values?: object) => {
+      const answer = await openAdmin(frame, 'POST', MACHINE_PATHS.acts, { ...values, act })
+      show(frame, await doneOf(answer, progressOf(frame)))
+    })
+  machine
+    .command('support')
+    .description('fetch a bundle for support: journal, versions, disks, settings; no keys, no names of files')
+    .argument('<file>', 'the file to write (tar, zstd); it must not exist yet')
+    .action(async (file: string) => {
+      const path = resolve(file)
+      const hash = createHash('sha256')
+      const fd = openNew(path)
+      try {
+        const answer = await openAdmin(frame, 'POST', MACHINE_PATHS.acts, { act: 'support.bundle' })
+        const done = await doneOf(answer, ({ part }) => {
+          if (typeof part !== 'string') return
+          const bytes = Buffer.from(part, 'base64')
+          hash.update(bytes)
+          writeSync(fd, bytes)
+        })
+        if (hash.digest('hex') !== done['sha256']) throw fault('MACHINE_SILENT', { found: 'a bundle that did not come whole' })
+        fsyncSync(fd)
+        frame.result({ ...done, file: path }, [`Written to ${path}: ${String(done['bytes'])} bytes. Look into it before you send it to anybody.`])
+      } catch (error) {
+        rmSync(path, { force: true })
+        throw error
+      } finally {
+        closeSync(fd)
+      }
+    })
+  machine
+    .command('update')
+    .description('install a release; the machine restarts, and goes back by itself if it does not work')
+    .argument('<file>', 'a release bundle')
+    .action(async (file: string) => {
+      const size = sizeOf(file)
+      let sent = 0
+      const release = createReadStream(file, { highWaterMark: 1024 * 1024 })
+      release.on('data', part => {
+        sent += part.length
+        frame.progress.update({ done_bytes: sent, total_bytes: size, note: file })
+      })
+      show(frame, await doneOf(await openAdmin(frame, 'POST', MACHINE_PATHS.update, release), progressOf(frame)))
+    })
+}
+
+const show = (frame: Frame, done: Readonly<Record<string, unknown>>): void => frame.result(done, [JSON.stringify(done, undefined, 2)])
+
+function objectOf(text: string): object {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError('a JSON object, for example {"network":{"dhcp":true}}')
+}
+
+function sizeOf(file: string): number {
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (!found?.isFile()) throw cliFault('FILE_UNUSABLE', { found: `${file}: no such file` })
+  return found.size
+}
+
+type Progress = Readonly<Record<string, unknown>>
+const progressOf =
+  (frame: Frame) =>
+  (progress: Progress): void =>
+    frame.say(Object.values(progress).join(' '))
+
+function openNew(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw code === 'EEXIST' ? cliFault('FILE_EXISTS', { found: path }) : cliFault('FILE_UNUSABLE', { found: `${path}: ${code ?? ''}`, cause: error })
+  }
+}
+
+/** The last line. @throws the fault that it says, MACHINE_SILENT */
+async function doneOf(answer: IncomingMessage, onProgress: (progress: Progress) => void): Promise<Readonly<Record<string, unknown>>> {
+  for await (const text of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
+    const line: unknown = JSON.parse(text)
+    if (!Check(MachineLine, line)) throw fault('MACHINE_SILENT', { found: 'an answer of another shape' })
+    if ('progress' in line) onProgress(line.progress)
+    else if ('done' in line) return line.done
+    else throw faultOf(line.fault)
+  }
+  throw fault('MACHINE_SILENT', { found: 'an answer without an end' })
+}
+
+/** The firmware's own codes are not known here: what it says is shown as it says it. */
+function faultOf(answer: Readonly<Record<string, unknown>>): Fault {
+  const known = faultFromAnswer(answer)
+  if (known.code !== 'INTERNAL' || answer['code'] === 'INTERNAL') return known
+  const text = (key: string): string =>
+    String(answer[key] ?? '')
+      .replace(/[^\x20-\x7e]/g, '?')
+      .slice(0, 1000)
+  const next = text('next')
+  const said = text('message')
+    .replace(`${text('code')}: `, '')
+    .replace(`; ${next}`, '')
+  return new Fault(text('code'), { exit: EXIT.failed, text: said, next }, {})
+}
