@@ -1,0 +1,49 @@
+// A factory reset of real encrypted disks.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import test from 'ava'
+import { findDisk, listDevices } from '#image-life/block-devices.ts'
+import { writeDataDisks } from '#image-life/data-disks.ts'
+import { formatLuks, keyFileOf, openLuks } from '#image-life/luks.ts'
+import { destroyEverything } from '#image-life/reset.ts'
+import { hasEncryption, makeDisks, needingEncryption, RECOVERY_KEY } from './disks.ts'
+
+const MIB = 1024 * 1024
+const PARTITIONS = 'label: gpt\nsize=16M, name=other\nsize=64M, name=state\n'
+const run = hasEncryption ? test : test.skip
+
+run(
+  needingEncryption(
+    'after a factory reset neither state nor data disk opens with any key, and the state is out of the partition table, which else is as it was',
+  ),
+  async t => {
+    const disks = makeDisks()
+    try {
+      const system = `/dev/${disks.add(128 * MIB)}`
+      execFileSync('sfdisk', ['--quiet', system], { input: PARTITIONS })
+      execFileSync('partx', ['--update', system])
+      const state = `${system}p2`
+      execFileSync('cryptsetup', ['luksFormat', '--batch-mode', '--type', 'luks2', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', state, '-'], {
+        input: RECOVERY_KEY,
+      })
+      execFileSync('cryptsetup', ['open', '--key-file', '-', state, disks.place.stateMapping], { input: RECOVERY_KEY })
+      const serial = disks.add()
+      const device = findDisk(await listDevices(), serial)
+      const luks = await formatLuks(disks.place, device, RECOVERY_KEY)
+      await openLuks(disks.place, device.path, luks)
+      const disk = { serial, luks, since_ms: 1, part: 'member' as const, is_stale: false }
+      await writeDataDisks(disks.place, { version: 1, filesystem: luks, disks: [disk], has_old_copy: false })
+
+      await destroyEverything(disks.place)
+      t.deepEqual(execFileSync('sfdisk', ['--dump', system], { encoding: 'utf8' }).match(/name="[^"]*"/g), ['name="other"'])
+      t.false(existsSync(keyFileOf(disks.place)))
+      for (const path of [state, device.path]) {
+        const opened = spawnSync('cryptsetup', ['open', '--test-passphrase', '--key-file', '-', path], { input: RECOVERY_KEY })
+        t.not(opened.status, 0, path)
+      }
+      t.notRegex(execFileSync('cryptsetup', ['luksDump', device.path], { encoding: 'utf8' }), /^ {2}\d+: luks2$/m)
+    } finally {
+      disks.close()
+    }
+  },
+)
