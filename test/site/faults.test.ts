@@ -61,7 +61,7 @@ test.serial('a device that is deauthorized during a backup is out at once, and i
   const site = shared
   const home = await site.pair('three')
   const tree = join(site.folder, 'tree three')
-  makeTree(tree, 4, 150_000_000)
+  makeTree(tree, 4, 600_000_000)
   const { device } = await site.agentJson<{ device: string }>(home, 'status')
   const archives = join(site.home, 'storage/archives')
   const before_bytes = storedIn(archives)
