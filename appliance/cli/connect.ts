@@ -38,5 +38,5 @@ export function registerConnect(program: Command, frame: Frame): void {
 function urlOf(text: string): string {
   const url = URL.parse(`https://${text}`)
   if (!url || url.pathname !== '/' || url.search || url.hash || url.username) throw new InvalidArgumentError('a host, or host:port')
-  return `https://${url.hostname}:${url.port || (/:443$/.test(text) ? 443 : AUTHORITY_PORT_DEFAULT)}`
+  return `https://${url.hostname}:${url.port || (text.endsWith(':443') ? 443 : AUTHORITY_PORT_DEFAULT)}`
 }

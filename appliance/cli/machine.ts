@@ -116,10 +116,7 @@ async function doneOf(answer: IncomingMessage, onProgress: (progress: Progress) 
 function faultOf(answer: Readonly<Record<string, unknown>>): Fault {
   const known = faultFromAnswer(answer)
   if (known.code !== 'INTERNAL' || answer['code'] === 'INTERNAL') return known
-  const text = (key: string): string =>
-    String(answer[key] ?? '')
-      .replace(/[^\x20-\x7e]/g, '?')
-      .slice(0, 1000)
+  const text = (key: string): string => `${typeof answer[key] === 'string' ? answer[key] : ''}`.replace(/[^\x20-\x7e]/g, '?').slice(0, 1000)
   const next = text('next')
   const said = text('message')
     .replace(`${text('code')}: `, '')

@@ -142,13 +142,14 @@ async function halfRead(): Promise<{ running: RunningRestore; pid: number }> {
 }
 
 test.serial('a worker ends when nobody wants its output any more, and when it is told to', async t => {
-  for (const end of [
-    (running: RunningRestore) => running.output.destroy(),
-    (running: RunningRestore) => running.abort(),
-    async (running: RunningRestore) => {
+  const ends: ((running: RunningRestore) => Promise<unknown>)[] = [
+    async running => running.output.destroy(),
+    async running => running.abort(),
+    async running => {
       for await (const part of running.output as AsyncIterable<Buffer>) if (part.length > 0) break
     },
-  ]) {
+  ]
+  for (const end of ends) {
     const { running, pid } = await halfRead()
     await end(running)
     t.like(await running.outcome, { kind: 'failed', failed: { code: 'RESTORE_ABORTED' } })
