@@ -166,7 +166,8 @@ test('over the limit of fetches the keystore says that it is busy, and nothing i
   t.true(opensKey((await keystore.openOwn(OTHER_TENANT, escrow.slot, escrow.kid, newFacts())).opened, escrow, OTHER_TENANT))
 })
 
-test('over the limit of sign-ins nobody signs in to open a key, while escrows go on', async t => {
+// By itself: meanwhile nobody of that tenant signs in.
+test.serial('over the limit of sign-ins nobody signs in to open a key, while escrows go on', async t => {
   const escrow = await newEscrow(site, OTHER_TENANT)
   const quota = `sys/quotas/rate-limit/sign-in-owner-${OTHER_TENANT}`
   const { data } = (await admin.read(quota)) as { data: { rate: number } }
