@@ -30,6 +30,12 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
     if (!user || user.is_disabled) throw fault('USER_DISABLED')
     return row
   }
+  /** After a device was put out, durably: tells the storage node and whoever listens. Whether the storage node has confirmed it. */
+  const afterOut = async (device: string): Promise<boolean> => {
+    const isConfirmed = await storage.tellNow(device)
+    for (const listener of listeners) await listener(device)
+    return isConfirmed
+  }
   const deauthorize = async (row: DeviceRow, who: string): Promise<{ isConfirmed: boolean }> => {
     await audit.record({ act: 'device.deauthorize', who, facts: { device: row.device, user: row.user } })
     await state.write([
@@ -37,9 +43,7 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
       { kind: 'tell', id: row.device, row: { device: row.device, thumbprints: row.thumbprints } },
       ...(await rotationDue(state, row.user, now())),
     ])
-    const isConfirmed = await storage.tellNow(row.device)
-    for (const listener of listeners) await listener(row.device)
-    return { isConfirmed }
+    return { isConfirmed: await afterOut(row.device) }
   }
   const signTicket = (bearer: string, { tenant, archive }: DeviceRow, thumbprint: string, verbs: readonly Verb[]): Promise<string> => {
     const now_s = Math.floor(now() / 1000)
@@ -77,6 +81,7 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
       return found[0]
     },
     deauthorize,
+    afterOut,
     onOut: (listener: (device: string) => Promise<void>): void => void listeners.push(listener),
   }
 }

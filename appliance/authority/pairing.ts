@@ -9,11 +9,11 @@ import { fault } from '#protocol/errors.ts'
 import { LINK_MS, LINK_PASSWORD_TRIES_MAX } from '#protocol/limits.ts'
 import type { Audit } from './audit.ts'
 import { type KeyAndCertificate, signDevice, thumbprintOf } from './certificates.ts'
+import type { Devices } from './devices.ts'
 import type { Escrows } from './escrow.ts'
 import { isPassword } from './passwords.ts'
 import type { Slots } from './slots.ts'
 import type { Change, DeviceRow, State, User } from './state.ts'
-import type { StorageLink } from './storage-link.ts'
 import { grantFor } from './user-keys.ts'
 
 /** After a wrong password the next try has to wait, twice as long each time. */
@@ -34,7 +34,14 @@ export type PairingEscrow = {
 
 export type PairedDevice = { readonly row: DeviceRow; readonly certificate: string; readonly escrow: PairedEscrow | null }
 
-export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate, storage: StorageLink, escrow: PairingEscrow | undefined, now: () => number) {
+export function createPairing(
+  state: State,
+  audit: Audit,
+  ca: KeyAndCertificate,
+  devices: Pick<Devices, 'afterOut'>,
+  escrow: PairingEscrow | undefined,
+  now: () => number,
+) {
   const tries = new Map<string, { count: number; last: Promise<unknown> }>()
 
   /** Tries of one user come one after another, so that pauses can't be got around by trying many at once. */
@@ -168,7 +175,7 @@ export function createPairing(state: State, audit: Audit, ca: KeyAndCertificate,
           inEscrow?.undo()
           throw error
         }
-        for (const { device } of outgoing) await storage.tellNow(device)
+        for (const { device } of outgoing) await devices.afterOut(device)
         return { row, certificate, escrow: inEscrow?.answer ?? null }
       })
     },

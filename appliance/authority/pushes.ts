@@ -53,7 +53,12 @@ export function createPushes({ state, audit, devices, restores, now }: AskedRest
   /** Opened for a device, and the key can not be had here again: by their ids, the device. */
   const keyGone = new Map<string, string>()
   const leftOver = (async () => {
-    for (const row of await state.all('restore')) if (row.push && row.state === 'opened') keyGone.set(row.id, row.push.to_device)
+    for (const row of await state.all('restore')) {
+      if (!row.push || row.state !== 'opened') continue
+      // This process may have ended between putting the device out and telling this.
+      if ((await state.get('device', row.push.to_device))?.is_authorized === true) keyGone.set(row.id, row.push.to_device)
+      else await restores.close(row.id, 'failed', 'DEVICE_DEAUTHORIZED')
+    }
   })()
   leftOver.catch(() => {})
 
@@ -71,7 +76,7 @@ export function createPushes({ state, audit, devices, restores, now }: AskedRest
     if ((await state.get('user', found[0].user))?.is_disabled !== false) throw fault('USER_DISABLED')
     return found[0]
   }
-  const finish = async (id: string, how: 'done' | 'failed', why: string, more: Partial<RestoreRow> = {}): Promise<void> => {
+  const finish = async (id: string, how: 'done' | 'failed' | 'ended', why: string, more: Partial<RestoreRow> = {}): Promise<void> => {
     await restores.close(id, how, why, more)
     const restore = restores.running.get(id)
     if (restore) await restores.forget(restore, why)
@@ -216,11 +221,8 @@ export function createPushes({ state, audit, devices, restores, now }: AskedRest
       }
     },
 
-    /** One whose target was put out by a device that took it over has failed. */
-    async settle(row: RestoreRow): Promise<void> {
-      if (row.push && isOpen(row) && (await state.get('device', row.push.to_device))?.is_authorized !== true)
-        await finish(row.id, 'failed', 'DEVICE_DEAUTHORIZED')
-    },
+    /** The target's next ticket or report is refused, and it stops. */
+    cancel: (id: string, why: string): Promise<void> => finish(id, 'ended', why),
 
     /** What is shown of a push; null of other restores. */
     async shown(row: RestoreRow): Promise<ShownRestore['push']> {

@@ -4,6 +4,7 @@ import type { FastifyInstance, RawServerBase } from 'fastify'
 import { fault } from '#protocol/errors.ts'
 import { AskedRestore, NamedRestore, PushRequest, RESTORE_PATHS, RestoreFetch, RestoreRequest, ShownRestore } from '#protocol/restore-api.ts'
 import { ErrorAnswer } from '#protocol/storage-api.ts'
+import { Type } from '#protocol/typebox.js'
 import type { Administrators } from './administrators.ts'
 import type { Restores } from './restores.ts'
 
@@ -36,6 +37,12 @@ export function addRestoreRoutes<Server extends RawServerBase>(app: FastifyInsta
     const body = request.body as NamedRestore
     const administrator = await administrators.check(body.administrator, body.password)
     return needed().show(administrator, body.restore)
+  })
+  app.post(RESTORE_PATHS.cancel, { schema: { body: NamedRestore, response: { ...errors, 200: Type.Object({}) } } }, async request => {
+    const body = request.body as NamedRestore
+    const administrator = await administrators.check(body.administrator, body.password)
+    await needed().cancel(administrator, body.restore)
+    return {}
   })
   app.post(RESTORE_PATHS.fetch, { schema: { body: RestoreFetch } }, async (request, reply) => {
     const body = request.body as RestoreFetch

@@ -24,6 +24,8 @@ type Download = {
   snapshot: string
   crcs: string
   isFetching: boolean
+  /** The worker that writes it now. */
+  worker?: { abort(): void }
 }
 
 export type FetchedRestore = { readonly output: Readable; readonly bytes: number; readonly name: string; readonly format: 'tar' | 'zip' }
@@ -79,10 +81,7 @@ export function createRestores(parts: RestoresParts) {
 
     /** How it stands with a restore of the administrator's tenant. @throws RESTORE_UNKNOWN */
     async show({ tenant }: Administrator, id: string): Promise<ShownRestore> {
-      const before = await state.get('restore', id)
-      if (!before || before.tenant !== tenant) throw fault('RESTORE_UNKNOWN')
-      await pushes.settle(before)
-      const row = (await state.get('restore', id)) ?? before
+      const row = await rowOf(tenant, id)
       const { administrator, reason, user, device, asked_ms, approver } = row
       const push = await pushes.shown(row)
       // What stands for the request, and a fetched key, lived in the process that was asked.
@@ -90,6 +89,20 @@ export function createRestores(parts: RestoresParts) {
       const why = isLost ? (push && row.state === 'opened' ? 'it was not done in time' : 'the authority was restarted: ask again') : row.why
       const told = { ...(why === undefined ? {} : { why }), ...(approver === undefined ? {} : { approver }) }
       return { restore: id, administrator, reason, user, device, asked_ms, state: isLost ? 'ended' : row.state, ...told, push }
+    },
+
+    /** Ends one of the administrator's tenant: what was opened is wiped, and who restores stops. @throws RESTORE_UNKNOWN, AUDIT_FAILED */
+    async cancel({ name, tenant }: Administrator, id: string): Promise<void> {
+      const row = await rowOf(tenant, id)
+      if (!isOpen(row)) throw fault('RESTORE_UNKNOWN', { found: `one that is ${row.state} already` })
+      const why = `cancelled by ${name}`
+      await audit.record({ act: 'restore.cancel', who: name, facts: { restore: id, user: row.user } })
+      const restore = restores.running.get(id)
+      if (row.push) return pushes.cancel(id, why)
+      if (restore) {
+        await restores.end(restore, 'ended', why)
+        downloads.get(restore)?.worker?.abort()
+      } else await restores.close(id, 'ended', why)
     },
 
     /** What was restored of a user by others, newest first. */
@@ -106,6 +119,12 @@ export function createRestores(parts: RestoresParts) {
         else await restores.end(restore, 'ended', 'the authority was stopped')
       }
     },
+  }
+
+  async function rowOf(tenant: string, id: string): Promise<RestoreRow> {
+    const row = await state.get('restore', id)
+    if (row?.tenant !== tenant) throw fault('RESTORE_UNKNOWN')
+    return row
   }
 
   async function start(restore: RunningRestore, download: Download, opened: SecureBuffer, from_bytes: number): Promise<FetchedRestore> {
@@ -131,6 +150,7 @@ export function createRestores(parts: RestoresParts) {
       { opened: copy, clientKey: Buffer.from(own.key), ticket: () => devices.restoreTicket(restore.id, device, thumbprint) },
       machine === undefined ? spawnWorker() : connectWorker(join(machine, 'worker.sock')),
     )
+    download.worker = worker
     void worker.outcome.then(async outcome => {
       sodium.sodium_free(copy)
       download.isFetching = false

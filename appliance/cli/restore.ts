@@ -1,6 +1,6 @@
 // holdfast-appliance restore: a restore for somebody else, in two steps. `ask` says what an approver has to release, and
 // `fetch` writes the archive file: an interrupted download goes on where it was. Or `push`, and another device restores it.
-// `show` says how it stands.
+// `show` says how it stands, and `cancel` ends it.
 import { closeSync, fsyncSync, openSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
@@ -43,6 +43,7 @@ export function registerRestore(program: Command, frame: Frame): void {
     })
   registerPush(restore, frame)
   registerShow(restore, frame)
+  registerCancel(restore, frame)
   restore
     .command('fetch')
     .description('fetch a released restore as an archive file')
@@ -117,6 +118,19 @@ function registerShow(restore: Command, frame: Frame): void {
       const body = { ...(await signIn(options)), restore: id }
       const shown = (await askAdmin(frame, 'POST', RESTORE_PATHS.show, body)) as ShownRestore
       frame.result(shown, linesOf(shown))
+    })
+}
+
+function registerCancel(restore: Command, frame: Frame): void {
+  restore
+    .command('cancel')
+    .description('end a restore, asked for by whomever in your tenant: nothing more is opened, and one that is under way stops')
+    .argument('<restore>', 'its id')
+    .requiredOption('--as <administrator>', 'who you are')
+    .option('--password-file <file>', 'read your password from the first line of a file, or of standard input (-)')
+    .action(async (id: string, options: SignIn) => {
+      await askAdmin(frame, 'POST', RESTORE_PATHS.cancel, { ...(await signIn(options)), restore: id })
+      frame.result({ restore: id, state: 'ended' }, [`Restore ${id} is cancelled. What was restored until now stays where it is.`])
     })
 }
 

@@ -118,7 +118,7 @@ export const PROTOCOL_ERRORS = {
     status: 404,
     exit: EXIT.failed,
     text: 'there is no such restore of yours any more',
-    next: 'ask for it again: a restore ends when it was fetched whole, when it is too old, and when the authority is restarted',
+    next: 'ask for it again: a restore ends when it was fetched whole or cancelled, when it is too old, and when the authority is restarted',
   },
   RESTORE_KEY_GONE: {
     status: 409,

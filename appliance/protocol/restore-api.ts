@@ -14,6 +14,8 @@ export const RESTORE_PATHS = {
   push: '/v1/restores/push',
   /** POST NamedRestore → ShownRestore. */
   show: '/v1/restores/show',
+  /** POST NamedRestore → {}: ends it, at whatever step it is. */
+  cancel: '/v1/restores/cancel',
   /** GET, by a device → OwnRestores: what others restored of this user. */
   own: '/v1/restores/own',
 } as const

@@ -2,6 +2,7 @@
 // carried out by the device itself, which forgets the key. Without each of them nothing comes, and nothing lands outside.
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { openAuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
 import { createAnswerBox } from '#keystore-seal/answer-box.ts'
@@ -9,6 +10,7 @@ import type { ShownRestore } from '#protocol/restore-api.ts'
 import { fetchPushKey, fetchPushTicket } from '#site/pushes.ts'
 import { openSite } from '#site/site.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
+import type { Ended } from '../agent/cli/holdfast.ts'
 import { countInMemory } from '../process-memory.ts'
 import { isWhole, namesIn, startPushing, untilInTheMiddle } from './pushing.ts'
 
@@ -220,6 +222,40 @@ test.serial('another device gets neither the key nor a ticket, nor does the targ
   t.regex((await pushing.appliance('restore', 'show', restore, '--as', 'olga', '--password-file', pushing.password)).err, /^RESTORE_UNKNOWN: /m)
 })
 
+test.serial('one that was cancelled is not opened any more, and what is under way stops, for whoever of the tenant asks', async t => {
+  const cancel = (restore: string, who: string): Promise<Ended> =>
+    pushing.appliance('restore', 'cancel', restore, '--as', who, '--password-file', pushing.password)
+  const before = await pushing.push('--to', 'cancelled')
+  t.regex((await cancel(before.restore, 'olga')).err, /^RESTORE_UNKNOWN: /m)
+  t.is((await cancel(before.restore, 'otto')).code, 0)
+  t.like(await pushing.show(before.restore), { state: 'ended', why: 'cancelled by otto' })
+  // A release that comes too late opens nothing: what stood for the request is revoked.
+  await pushing.release(before.request)
+  t.regex((await cancel(before.restore, 'iris')).err, /^RESTORE_UNKNOWN: /m)
+
+  const { restore, request } = await pushing.push('--to', 'cancelled')
+  const { child, ended, said } = pushing.receive(ben, into)
+  await pushing.release(request)
+  await untilInTheMiddle(landed('cancelled'))
+  child.kill('SIGSTOP')
+  t.is((await cancel(restore, 'iris')).code, 0)
+  t.like(await pushing.show(restore), { state: 'ended', why: 'cancelled by iris' })
+  child.kill('SIGCONT')
+  while (!/no such restore of yours any more/.test(said())) await pause(50)
+  t.is((await pushing.show(restore)).state, 'ended')
+  // It waits for the next one, and does that.
+  t.is(await releasedAndDone(await pushing.push(small, '--to', 'after')), 'done')
+  child.kill('SIGTERM')
+  await ended
+  t.false(acts().some(({ act, facts }) => act === 'restore.open' && facts['restore'] === before.restore))
+  t.deepEqual(
+    acts()
+      .filter(({ act }) => act === 'restore.cancel')
+      .map(({ who }) => who),
+    ['otto', 'iris'],
+  )
+})
+
 test.serial('a target that is deauthorized in the middle stops at once, and has nothing any more', async t => {
   const { restore, request } = await pushing.push('--to', 'out')
   const { child, ended } = pushing.receive(ben, into)
@@ -235,4 +271,18 @@ test.serial('a target that is deauthorized in the middle stops at once, and has 
   t.false(isWhole(landed('out')))
   t.regex((await pushing.pushEnded('--to', 'out')).err, /^DEVICE_UNKNOWN: /m)
   await site.appliance('audit', 'verify')
+})
+
+test.serial('so does one that a new device takes over', async t => {
+  const second = await pushing.takeOver('ben-2')
+  const { restore, request } = await pushing.push('--to', 'moved')
+  const { child, ended } = pushing.receive(second, into)
+  await pushing.release(request)
+  await untilInTheMiddle(landed('moved'))
+  child.kill('SIGSTOP')
+  await pushing.takeOver('ben-3')
+  t.true(acts().some(({ act, facts }) => act === 'restore.end' && facts['restore'] === restore && facts['why'] === 'DEVICE_DEAUTHORIZED'))
+  child.kill('SIGCONT')
+  t.is((await ended).code, 4)
+  t.like(await pushing.show(restore), { state: 'failed', why: 'DEVICE_DEAUTHORIZED', push: { key_until_ms: null } })
 })

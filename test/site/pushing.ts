@@ -27,8 +27,10 @@ export type Pushing = {
   readonly tree: string
   readonly ann: string
   readonly ben: string
-  /** Of their devices. */
-  readonly ids: { readonly ann: string; readonly ben: string }
+  /** Of their devices. `push` goes to that of ben. */
+  readonly ids: { readonly ann: string; ben: string }
+  /** Pairs one more device of ben, which takes over the one that `ids` names, and is there instead. */
+  takeOver(name: string): Promise<string>
   readonly password: string
   appliance(...parameters: string[]): Promise<Ended>
   /** `restore push ann …` by an administrator, as it ends. */
@@ -65,10 +67,14 @@ export async function startPushing({ isLarge }: { isLarge: boolean }): Promise<P
   const ann = await site.pair('ann-1')
   await site.agentJson(ann, 'backup', tree)
   await site.appliance('user', 'add', 'ben', '--password-file', password)
-  const link = (await site.appliance('link', 'ben')).split('\n').find(line => line.startsWith('holdfast://')) ?? ''
-  const ben = join(folder, 'ben-1')
-  const paired = await holdfast(['pair', link, '--home', ben, '--password-file', password])
-  if (paired.code !== 0) throw new Error(paired.err)
+  const pairBen = async (name: string, ...more: string[]): Promise<string> => {
+    const link = (await site.appliance('link', 'ben')).split('\n').find(line => line.startsWith('holdfast://')) ?? ''
+    const home = join(folder, name)
+    const paired = await holdfast(['pair', link, '--home', home, '--password-file', password, ...more])
+    if (paired.code !== 0) throw new Error(paired.err)
+    return home
+  }
+  const ben = await pairBen('ben-1')
   for (const name of ['iris', 'otto']) await site.appliance('administrator', 'add', name, '--password-file', password)
   const idOf = async (home: string): Promise<string> => (await site.agentJson<{ device: string }>(home, 'status')).device
   const ids = { ann: await idOf(ann), ben: await idOf(ben) }
@@ -88,6 +94,11 @@ export async function startPushing({ isLarge }: { isLarge: boolean }): Promise<P
     ann,
     ben,
     ids,
+    async takeOver(name) {
+      const home = await pairBen(name, '--take-over', ids.ben)
+      ids.ben = await idOf(home)
+      return home
+    },
     password,
     appliance,
     pushEnded: (...more) =>

@@ -141,6 +141,31 @@ for (const format of ['tar', 'zip']) {
   })
 }
 
+test.serial('a download that is cancelled breaks off, and can not be gone on with', async t => {
+  const path = join(tree, 'larger')
+  writeFileSync(path, Buffer.alloc(LARGER_BYTES, 'many lines that are alike\n'))
+  await site.agentJson(home, 'backup', tree)
+  const { restore, request } = await asked('iris', path)
+  t.is((await approve('otto', request)).code, 0)
+  let child: ChildProcess | undefined
+  const ended = holdfast(fetchParameters('iris', restore, 'cancelled.tar'), {
+    launcher: 'holdfast-appliance',
+    onStart: it => {
+      child = it
+    },
+  })
+  while ((statSync(join(folder, 'cancelled.tar'), { throwIfNoEntry: false })?.size ?? 0) === 0) await pause(2)
+  child?.kill('SIGSTOP')
+  t.is((await appliance('restore', 'cancel', restore, '--as', 'otto', '--password-file', password)).code, 0)
+  child?.kill('SIGCONT')
+  const { code, err } = await ended
+  t.not(code, 0)
+  t.regex(err, /^RESTORE_BROKEN_OFF: /m)
+  t.true(statSync(join(folder, 'cancelled.tar')).size < LARGER_BYTES)
+  t.regex((await fetch('iris', restore, 'cancelled.tar', '--resume')).err, /^RESTORE_UNKNOWN: /m)
+  rmSync(path)
+})
+
 test.serial('the owner is told who asked, and why, and who released it', async t => {
   const { restored_by_others } = await site.agentJson<{ restored_by_others: { administrator: string; reason: string; state: string; approver?: string }[] }>(
     home,
@@ -184,7 +209,7 @@ test.serial('every step has its audit record, and that of opening, before anythi
   const openings = lines.filter(({ act }) => act === 'restore.open')
   t.deepEqual(
     openings.map(({ facts }) => facts?.approver),
-    ['otto', 'iris', 'otto', 'otto'],
+    ['otto', 'iris', 'otto', 'otto', 'otto'],
   )
   for (const opening of openings) {
     const opened = lines.findIndex(({ act, facts }) => act === 'key.opened' && facts?.jti === opening.facts?.jti)
