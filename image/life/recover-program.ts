@@ -1,14 +1,13 @@
 // The program that restores without any appliance, as it lies on a USB disk beside the archives: the runtime, the agent's
 // `recover` with what it needs, and the two documents from which anybody could write another.
-import { readdir, readFile, realpath } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { readdir, realpath } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { Check, Type } from '#protocol/typebox.js'
+import { libraryFolders } from './library-folders.ts'
 import type { Place } from './place.ts'
 
 /** More than `recover` needs, and whole: paths stay as the code has them. */
-const FOLDERS = ['agent', 'appliance/protocol', 'appliance/archive', 'keystore/seal']
-const LIBRARIES = ['cbor2', 'commander', 'koffi', 'sodium-native']
+export const RECOVER_FOLDERS = ['agent', 'appliance/protocol', 'appliance/archive', 'keystore/seal']
+export const RECOVER_LIBRARIES = ['cbor2', 'commander', 'koffi', 'sodium-native']
 const DOCUMENTS = [
   ['agent/format/FORMAT.md', 'FORMAT.md'],
   ['appliance/archive/FORMAT-archive.md', 'FORMAT-archive.md'],
@@ -17,11 +16,6 @@ const ANYBODY_RUNS = 0o755
 const ANYBODY_READS = 0o644
 /** What runs on no laptop. */
 const NOT_RUN = /\/(node_modules|prebuilds\/(?!linux-x64)[^/]+|vendor|tests?)\/|\.(as\.ts|d\.[cm]?ts|map|cc|cpp|hh?)$/
-
-const Package = Type.Object({
-  dependencies: Type.Optional(Type.Record(Type.String(), Type.String())),
-  optionalDependencies: Type.Optional(Type.Record(Type.String(), Type.String())),
-})
 
 /** A file of the program: from where, to which path below the export's folder. */
 export type ProgramFile = { readonly from: string; readonly to: string }
@@ -36,9 +30,7 @@ export const programTexts = (): readonly ProgramText[] => [
 /** All files of the program and the documents; it runs wherever they are, also where no file can be marked as a program. */
 export async function programFiles(place: Place): Promise<ProgramFile[]> {
   const root = await realpath(place.program)
-  const libraries = new Set<string>()
-  for (const name of LIBRARIES) await addLibrary(join(root, 'package.json'), name, libraries)
-  const folders = [...FOLDERS.map(name => join(root, name)), ...libraries]
+  const folders = [...RECOVER_FOLDERS.map(name => join(root, name)), ...(await libraryFolders(root, RECOVER_LIBRARIES))]
   const files = (await Promise.all(folders.map(filesBelow))).flat().map(from => ({ from, to: join('program', relative(root, from)) }))
   return [
     ...files,
@@ -55,26 +47,6 @@ async function filesBelow(folder: string): Promise<string[]> {
     .filter(entry => entry.isFile())
     .map(entry => join(entry.parentPath, entry.name))
     .filter(path => !NOT_RUN.test(path.slice(folder.length)))
-}
-
-/** A library, and those that it needs itself: their folders. */
-async function addLibrary(from: string, name: string, found: Set<string>): Promise<void> {
-  const folder = await firstThere((createRequire(from).resolve.paths(name) ?? []).map(path => join(path, name)))
-  // An optional one of another platform.
-  if (folder === undefined || found.has(folder)) return
-  found.add(folder)
-  const described: unknown = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))
-  if (!Check(Package, described)) return
-  for (const other of Object.keys({ ...described.dependencies, ...described.optionalDependencies }))
-    await addLibrary(join(folder, 'package.json'), other, found)
-}
-
-async function firstThere(folders: readonly string[]): Promise<string | undefined> {
-  for (const folder of folders) {
-    const there = await realpath(folder).catch(() => undefined)
-    if (there !== undefined) return there
-  }
-  return undefined
 }
 
 const README = `This disk has archives of a Holdfast appliance, and the program that restores them: on any 64-bit Linux

@@ -1,6 +1,6 @@
 // The commands of updates on the machine, run as root by their units:
 //   receive   a bundle on stdin; JSON lines on stdout: {"progress":…}, and at last {"done":…} or {"fault":…}
-//   healthy   waits until the appliance does its work
+//   healthy   waits until the appliance does its work; --within-s SECONDS from when its services were started
 //   commit    notes that the release that runs is kept, and says of one that was not
 import type { Socket } from 'node:net'
 import { parseArgs } from 'node:util'
@@ -16,9 +16,11 @@ import { espOf, runningVersion, thisMachine } from './this-machine.ts'
 const HOME = '/var/lib/holdfast'
 /** A sender from which nothing comes for so long is gone. */
 const SILENCE_MS = 60_000
-/** So long a release on trial has to do its work, from when its services were started. */
-const HEALTHY_MS = 5 * 60_000
 
+const {
+  positionals,
+  values: { 'within-s': within_s },
+} = parseArgs({ allowPositionals: true, options: { 'within-s': { type: 'string', default: '300' } } })
 const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
   async receive() {
     // A socket, as the unit makes it; other sources end by themselves.
@@ -34,7 +36,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
       source.destroy()
     }
   },
-  healthy: () => waitUntilHealthy(HOME, HEALTHY_MS),
+  healthy: () => waitUntilHealthy(HOME, Number(within_s) * 1000),
   async commit() {
     const version = runningVersion()
     await commit(version)
@@ -42,7 +44,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
   },
 }
 
-const [name = ''] = parseArgs({ allowPositionals: true }).positionals
+const [name = ''] = positionals
 try {
   const command = COMMANDS[name]
   if (!command) throw new Error(`there is no command ${name}; there are ${Object.keys(COMMANDS).join(', ')}`)

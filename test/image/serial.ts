@@ -7,6 +7,7 @@ const SHOWN_LINES = 120
 
 export class Serial {
   #text = ''
+  #rest = ''
   #isEnded = false
   readonly #input: Writable
   readonly #waiting = new Set<() => void>()
@@ -16,7 +17,11 @@ export class Serial {
     input.on('error', () => {})
     output.setEncoding('utf8')
     output.on('data', (part: string) => {
-      this.#text += stripVTControlCharacters(part).replaceAll('\r', '')
+      // A control sequence may come in two parts.
+      const raw = this.#rest + part
+      const end = /\x1b(?:\[[0-9;?]*)?$/.exec(raw)?.index ?? raw.length
+      this.#rest = raw.slice(end)
+      this.#text += stripVTControlCharacters(raw.slice(0, end)).replaceAll('\r', '')
       this.#wake()
     })
     output.once('close', () => {

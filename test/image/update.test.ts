@@ -29,8 +29,8 @@ const BUILT: BuiltRelease = {
 }
 /** Its authority does not start, and it has ten seconds to do its work. */
 const BROKEN = [
-  ['const authority = await startAuthority(', 'const authority = await startAuthoritx('],
-  ['const HEALTHY_MS = 5 * 60_000', 'const HEALTHY_MS = 1 * 10_000'],
+  ['/appliance/authority/main.js', '/appliance/authority/mian.js'],
+  ['--within-s 300', '--within-s 010'],
 ] as const
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-update-'))
