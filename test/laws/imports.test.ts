@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'keystore-server': ['protocol'],
   'keystore-cli': ['protocol', 'cli', 'keystore-client', 'keystore-provision', 'keystore-operate', 'keystore-server'],
   // Firmware: builds the image, and on it looks after the machine. The appliance's own processes know nothing of it.
-  'image-build': ['protocol', 'image-update'],
+  'image-build': ['protocol', 'image-update', 'image-life'],
   'image-update': ['protocol'],
   'image-setup': ['protocol', 'authority', 'keystore-client', 'image-update'],
   'image-life': ['protocol', 'image-update', 'image-setup'],
