@@ -2,11 +2,12 @@
 // that is not paired: `site`, which holds the certificate too, is written last, in one piece.
 import { mkdirSync } from 'node:fs'
 import { hostname, platform, release } from 'node:os'
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { AuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
 import { createKeyRing, encodeKeyRing, wipeSecureBuffer } from '#format/keys.ts'
 import type { PairedEscrow } from '#protocol/authority-api.ts'
-import { parsePairingLink } from '#protocol/pairing-link.ts'
+import { type PairingLink, parsePairingLink } from '#protocol/pairing-link.ts'
 import { createDeviceKey, type DeviceKey } from '#site/certificate-request.ts'
 import { fault } from '#site/errors.ts'
 import type { Identity } from '#site/identity.ts'
@@ -17,6 +18,7 @@ import type { Frame } from './frame.ts'
 import { askPassphrase } from './passphrase.ts'
 import { readPassword } from './password.ts'
 import { publicPart } from './public-part.ts'
+import { readKeyRing } from './read-key-ring.ts'
 import { type AskPassphrase, establishKey } from './user-key.ts'
 import { withLockedStorage } from './with-storage.ts'
 
@@ -30,6 +32,7 @@ export function registerPair(program: Command, frame: Frame): void {
       '--passphrase-file <file>',
       'if your organisation wants your key behind a passphrase: read it from the first line of a file, or of standard input (-)',
     )
+    .option('--key-file <file>', 'your recovery file: you have a key already, from another appliance; it is used, and none is made')
     .option('--take-over <device>', "go on with the archive of an older device of yours, by the beginning of its id; that device can't back up any more")
     .action(async (link: string, options: PairOptions) => {
       const { identity, key } = await pair(frame, link, options)
@@ -41,13 +44,14 @@ export function registerPair(program: Command, frame: Frame): void {
     })
 }
 
-type PairOptions = { readonly passwordFile?: string; readonly passphraseFile?: string; readonly takeOver?: string }
+type PairOptions = { readonly passwordFile?: string; readonly passphraseFile?: string; readonly keyFile?: string; readonly takeOver?: string }
 /** local: there is no keystore; the others: see establishKey(). */
 type KeyOrigin = 'local' | Awaited<ReturnType<typeof establishKey>>
 
 function said(key: KeyOrigin, home: string): string[] {
   if (key === 'fetched') return ['Your key was fetched from escrow: what your other devices backed up opens here too.']
   if (key === 'made') return ['Your key was made here, and is on its way into escrow: holdfast status says when it is safe.']
+  if (key === 'given') return ['The key of your recovery file is used, and is on its way into escrow: holdfast status says when it is safe.']
   if (key === 'waiting') return ['Your key is in escrow, and the keystore can not be asked now: the next backup or restore fetches it.']
   return [
     `Keep the user key elsewhere:  holdfast key export --to FILE --home ${home}`,
@@ -58,7 +62,19 @@ function said(key: KeyOrigin, home: string): string[] {
 async function pair(frame: Frame, text: string, options: PairOptions): Promise<{ identity: Identity; key: KeyOrigin }> {
   const home = frame.home()
   const link = parsePairingLink(text)
-  makeHome(home)
+  const key = { ring: options.keyFile === undefined ? createKeyRing() : readKeyRing(resolve(options.keyFile)), isFromFile: options.keyFile !== undefined }
+  try {
+    makeHome(home)
+    return await pairWith(frame, link, key, options)
+  } finally {
+    key.ring.wipe()
+  }
+}
+
+type Key = Parameters<typeof establishKey>[3]
+
+async function pairWith(frame: Frame, link: PairingLink, key: Key, options: PairOptions): Promise<{ identity: Identity; key: KeyOrigin }> {
+  const home = frame.home()
   return withLockedStorage(home, async storage => {
     if (await storage.get('site')) throw fault('ALREADY_PAIRED', { found: home })
     const ca = await fetchCa(link, frame.signal)
@@ -76,12 +92,14 @@ async function pair(frame: Frame, text: string, options: PairOptions): Promise<{
         ...(options.takeOver === undefined ? {} : { take_over: options.takeOver }),
       }
       const { identity, escrow } = await pairDevice(link, ca, request, device.privateKey, frame.signal)
-      const key = escrow ? await keyInEscrow(identity, device, storage, escrow, askPassphrase(options.passphraseFile), frame) : await localKey(storage)
+      const origin = escrow
+        ? await keyInEscrow(identity, device, storage, escrow, key, askPassphrase(options.passphraseFile), frame)
+        : await localKey(storage, key)
       await storage.put('site', Buffer.from(JSON.stringify(identity))).catch((error: unknown) => {
         frame.say('The link is used up: ask the administrator for a new one, and to deauthorize this device.')
         throw error
       })
-      return { identity, key }
+      return { identity, key: origin }
     } catch (error) {
       await storage.wipe()
       throw error
@@ -99,16 +117,14 @@ function makeHome(home: string): void {
   }
 }
 
-/** A key of the user's own, made here, and kept here only. */
-async function localKey(storage: AuthorizedStorage): Promise<'local'> {
-  const ring = createKeyRing()
+/** A key of the user's own, kept here only. */
+async function localKey(storage: AuthorizedStorage, { ring }: Key): Promise<'local'> {
   const encoded = encodeKeyRing(ring)
   try {
     await storage.put('user-key-ring', encoded)
     return 'local'
   } finally {
     wipeSecureBuffer(encoded)
-    ring.wipe()
   }
 }
 
@@ -117,12 +133,13 @@ async function keyInEscrow(
   device: DeviceKey,
   storage: AuthorizedStorage,
   escrow: PairedEscrow,
+  key: Key,
   ask: AskPassphrase,
   frame: Frame,
 ): Promise<KeyOrigin> {
   const site = connectSite(identity, Buffer.from(device.privateKey), storage, frame.signal)
   try {
-    return await establishKey(site, storage, escrow, ask)
+    return await establishKey(site, storage, escrow, key, ask)
   } catch (error) {
     // Without its key this device is none: it gives its authorization back.
     await site.leave().catch(() => frame.say('The appliance could not be told: ask the administrator to deauthorize this device.'))

@@ -1,15 +1,13 @@
 // `holdfast recover`: restoring from an archive directory and a key file, with no server at all.
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { parseKeyFile } from '#format/key-file.ts'
 import { EXIT } from '#protocol/fault.ts'
 import { localTime } from '#restore/at.ts'
 import { bytePath } from '#restore/byte-path.ts'
 import { ON_CONFLICT, type OnConflict } from '#restore/conflict.ts'
 import { recover } from '#restore/recover.ts'
-import { fault } from './errors.ts'
 import type { Frame } from './frame.ts'
+import { readKeyRing } from './read-key-ring.ts'
 import { failureLine, reportRestore } from './restore-report.ts'
 
 type Options = {
@@ -35,9 +33,7 @@ export function registerRecover(program: Command, frame: Frame): void {
     .action(async (paths: string[], options: Options) => {
       const start_ms = performance.now()
       const target = resolve(options.to)
-      const text = readKeyFile(resolve(options.keyFile))
-      const ring = parseKeyFile(text)
-      text.fill(0)
+      const ring = readKeyRing(resolve(options.keyFile))
       try {
         let total_bytes: number | undefined
         const { tally, snapshot, archive, damage_count, lost_snapshots } = await recover({
@@ -75,12 +71,4 @@ export function registerRecover(program: Command, frame: Frame): void {
         ring.wipe()
       }
     })
-}
-
-function readKeyFile(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    throw fault('FILE_UNUSABLE', { found: `${path}: ${(error as NodeJS.ErrnoException).code ?? ''}`, cause: error })
-  }
 }

@@ -5,7 +5,7 @@
 //   what is fetched is opened here only, in secure memory.
 import type { KeyObject } from 'node:crypto'
 import type { AuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
-import { createKeyRing, decodeKeyRing, encodeKeyRing, type KeyRing, type secureBuffer, wipeSecureBuffer, withNewEpoch } from '#format/keys.ts'
+import { decodeKeyRing, encodeKeyRing, type KeyRing, type secureBuffer, wipeSecureBuffer, withNewEpoch } from '#format/keys.ts'
 import { createAnswerBox } from '#keystore-seal/answer-box.ts'
 import { fault as sealFault } from '#keystore-seal/errors.ts'
 import {
@@ -40,11 +40,19 @@ const askNobody: AskPassphrase = () => Promise.reject(sealFault('PASSPHRASE_NEED
  * At pairing: how this device came to its key. 'waiting': the user has one, but the keystore can't be asked now; later
  * commands fetch it.
  *
- * @throws SLOT_FORGED, and faults of the site
+ * @param ring  what is given into escrow if the user has no key there: a new one, or that of a recovery file
+ * @throws SLOT_FORGED, KEY_FILE_UNNEEDED, and faults of the site
  */
-export async function establishKey(site: Site, storage: AuthorizedStorage, escrow: PairedEscrow, ask: AskPassphrase): Promise<'made' | 'fetched' | 'waiting'> {
+export async function establishKey(
+  site: Site,
+  storage: AuthorizedStorage,
+  escrow: PairedEscrow,
+  { ring, isFromFile }: { ring: KeyRing; isFromFile: boolean },
+  ask: AskPassphrase,
+): Promise<'made' | 'given' | 'fetched' | 'waiting'> {
   const place = { slot: escrow.slot.slot, publicKey: checkSlot({ ...escrow.slot, tenant: site.identity.tenant }, Buffer.from(escrow.identity, 'base64')) }
-  if (!escrow.is_held && (await makeKey(site, storage, place, escrow.custody, ask))) return 'made'
+  if (!escrow.is_held && (await putKey(site, storage, ring, place, escrow.custody, ask))) return isFromFile ? 'given' : 'made'
+  if (isFromFile) throw fault('KEY_FILE_UNNEEDED')
   try {
     await fetchKey(site, storage, ask)
     return 'fetched'
@@ -58,13 +66,11 @@ export async function establishKey(site: Site, storage: AuthorizedStorage, escro
 type Place = { readonly slot: string; readonly publicKey: KeyObject }
 
 /** False if another device of this user was quicker. */
-async function makeKey(site: Site, storage: AuthorizedStorage, place: Place, custody: Custody, ask: AskPassphrase): Promise<boolean> {
+async function putKey(site: Site, storage: AuthorizedStorage, ring: KeyRing, place: Place, custody: Custody, ask: AskPassphrase): Promise<boolean> {
   const lock = custody === 'passphrase' ? await deriveFrom(ask, true, newPassphraseCost()) : undefined
-  const ring = createKeyRing()
   try {
     return await giveIntoEscrow(site, storage, ring, place, lock)
   } finally {
-    ring.wipe()
     if (lock) wipeSecureBuffer(lock)
   }
 }

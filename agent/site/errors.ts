@@ -25,6 +25,11 @@ export const SITE_ERRORS = {
     next: 'ask the administrator; if the appliance was set up anew, pair this device again',
   },
   NOT_PAIRED: { exit: EXIT.failed, text: 'this device is not paired', next: 'pair it: holdfast pair LINK' },
+  KEY_FILE_UNNEEDED: {
+    exit: EXIT.failed,
+    text: 'there is a key of this user at this appliance already, and one user has one',
+    next: 'pair without --key-file; what another key sealed is restored with `holdfast recover`',
+  },
   ALREADY_PAIRED: { exit: EXIT.failed, text: 'this home is paired already', next: 'unpair it first, or choose another --home' },
 } as const satisfies Record<string, ErrorRow>
 

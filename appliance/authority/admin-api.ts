@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, type RawServerBase } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { Custody } from '#protocol/authority-api.ts'
 import { JSON_BYTES_MAX } from '#protocol/limits.ts'
+import { ArchiveId } from '#protocol/names.ts'
 import { formatPairingLink } from '#protocol/pairing-link.ts'
 import { answerPlainly } from './answering.ts'
 import { checkAudit } from './audit.ts'
@@ -23,6 +24,7 @@ export const ADMIN_PATHS = {
   links: '/links',
   devices: '/devices',
   deauthorize: '/devices/deauthorize',
+  adopt: '/archives/adopt',
   administrators: '/administrators',
   removeAdministrator: '/administrators/remove',
   escrows: '/escrows',
@@ -34,6 +36,11 @@ export const ADMIN_PATHS = {
 } as const
 
 const Text = Type.String({ minLength: 1, maxLength: 1024 })
+export const AdoptArchive = Type.Object({
+  archive: ArchiveId,
+  user: Text,
+  hostname: Type.String({ minLength: 1, maxLength: 253, pattern: '^[\\x20-\\x7e]*$' }),
+})
 export const AddTenant = Type.Object({ tenant: Text })
 export const SetCustody = Type.Object({ tenant: Text, custody: Custody })
 export const AddUser = Type.Object({ user: Text, password: Text, tenant: Text })
@@ -99,6 +106,11 @@ export function addAdminRoutes<Server extends RawServerBase>(app: FastifyInstanc
     const row = await devices.find((request.body as Static<typeof NamedDevice>).device)
     const { isConfirmed } = await devices.deauthorize(row, 'admin')
     return { device: row.device, confirmed_by_storage: isConfirmed }
+  })
+  app.post(ADMIN_PATHS.adopt, { schema: { body: AdoptArchive } }, async request => {
+    const { archive, user, hostname } = request.body as Static<typeof AdoptArchive>
+    const row = await devices.adopt(archive, user, hostname)
+    return { device: row.device, archive, user }
   })
   app.get(ADMIN_PATHS.administrators, async () => ({ administrators: await parts.administrators.list() }))
   app.post(ADMIN_PATHS.administrators, { schema: { body: AddAdministrator } }, async request => {

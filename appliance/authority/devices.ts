@@ -1,6 +1,6 @@
 // Devices: who one is, by its certificate; its tickets; its newest snapshot; putting it out. What the storage node has to
 // be told is written in the same step as the deauthorization, and stays until the storage node has confirmed it.
-import type { KeyObject } from 'node:crypto'
+import { type KeyObject, randomBytes } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { fault } from '#protocol/errors.ts'
 import { TICKET_MS } from '#protocol/limits.ts'
@@ -71,6 +71,37 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
     async putHead(row: DeviceRow, head: Head): Promise<void> {
       if (row.head && row.head.sequence >= head.sequence) return
       await state.write([{ kind: 'device', id: row.device, row: { ...row, head, head_ms: now() } }])
+    },
+    /**
+     * Makes an archive from another appliance a user's, as if a device that is out had written it: the user takes it over with
+     * the next one.
+     *
+     * @throws USER_UNKNOWN, ARCHIVE_OWNED, AUDIT_FAILED
+     */
+    async adopt(archive: string, name: string, hostname: string): Promise<DeviceRow> {
+      const user = await state.get('user', name)
+      if (!user) throw fault('USER_UNKNOWN', { found: name.slice(0, 80) })
+      const owner = (await state.all('device')).find(row => row.archive === archive)
+      if (owner) throw fault('ARCHIVE_OWNED', { found: `device ${owner.device.slice(0, 8)} of ${owner.user}` })
+      const device = randomBytes(16).toString('hex')
+      await audit.record({ act: 'archive.adopt', who: 'admin', facts: { archive, user: name, device } })
+      const row: DeviceRow = {
+        device,
+        user: name,
+        tenant: user.tenant,
+        archive,
+        hostname,
+        platform: '',
+        agent_version: '',
+        thumbprints: [],
+        paired_ms: now(),
+        is_authorized: false,
+        deauthorized_ms: now(),
+        head: null,
+        head_ms: null,
+      }
+      await state.write([{ kind: 'device', id: device, row }])
+      return row
     },
     list: () => state.all('device'),
     /** @throws DEVICE_UNKNOWN for no or several devices of this beginning */

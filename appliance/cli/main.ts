@@ -13,6 +13,7 @@ await runProgram({
     tenant: async () => (await import('./people.ts')).registerTenant,
     link: async () => (await import('./people.ts')).registerLink,
     device: async () => (await import('./devices.ts')).registerDevice,
+    archive: async () => (await import('./archive.ts')).registerArchive,
     administrator: async () => (await import('./administrators.ts')).registerAdministrator,
     restore: async () => (await import('./restore.ts')).registerRestore,
     escrow: async () => (await import('./escrow.ts')).registerEscrow,

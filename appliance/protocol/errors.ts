@@ -16,6 +16,12 @@ export const PROTOCOL_ERRORS = {
   CERTIFICATE_REQUIRED: { status: 401, exit: EXIT.forbidden, text: 'no valid device certificate was presented', next: 'pair this device' },
   DEVICE_DEAUTHORIZED: { status: 403, exit: EXIT.forbidden, text: 'this device is no longer authorized', next: 'ask the administrator for a new pairing link' },
   USER_DISABLED: { status: 403, exit: EXIT.forbidden, text: 'this user is disabled', next: 'ask the administrator' },
+  ARCHIVE_OWNED: {
+    status: 409,
+    exit: EXIT.failed,
+    text: 'the archive belongs to a user already',
+    next: 'see `holdfast-appliance device list`; its user takes it over with `holdfast pair --take-over`',
+  },
   ARCHIVE_FORBIDDEN: { status: 403, exit: EXIT.forbidden, text: 'this archive belongs to another device', next: 'use the archive of this device' },
   TICKET_INVALID: {
     status: 401,

@@ -6,6 +6,7 @@ import { closeSync, copyFileSync, mkdtempSync, openSync, readSync, rmSync, trunc
 import { createConnection, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
 import { HOST_ADDRESS, type Machine, type MachineOptions, startMachine } from './machine.ts'
 import { setUp } from './set-up.ts'
@@ -151,7 +152,7 @@ test.serial('two machines from one image are not the same', async t => {
 test.serial('a root with one changed byte does not start', async t => {
   const changed = join(scratch, 'changed.raw')
   freshDisk(changed)
-  changeByte(changed, 'IMAGE_ID=holdfast')
+  changeByte(changed, '{"version":1')
   const machine = await start({ disk: changed, board: join(scratch, 'fourth-board') })
   const { index } = await machine.serial.waitFor(/starting Boot/)
   await machine.serial.waitFor(/starting Boot/, { from: index + 20, timeout_ms: 900_000 })
@@ -210,11 +211,10 @@ async function said(port: number): Promise<string> {
   })
 }
 
-/** Whether somebody who speaks TLS is there: a wrong greeting is answered with an alert. */
+/** Whether somebody who speaks TLS is there. */
 async function answers(port: number): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = createConnection(port, '127.0.0.1', () => socket.write('not TLS\r\n\r\n'))
-    socket.once('data', () => {
+    const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
       socket.destroy()
       resolve(true)
     })
