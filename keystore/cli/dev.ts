@@ -13,7 +13,7 @@ import { findServer } from '#keystore-server/find-server.ts'
 
 const TENANT = 'default'
 
-type Options = { readonly approver: readonly string[]; readonly approverPasswordFile?: string }
+type Options = { readonly approver: readonly string[]; readonly alsoAt: readonly string[]; readonly approverPasswordFile?: string }
 
 /** Adds the command `dev`. */
 export function registerDev(program: Command, frame: Frame): void {
@@ -26,10 +26,16 @@ export function registerDev(program: Command, frame: Frame): void {
       (name: string, before: readonly string[]) => [...before, name],
       [],
     )
+    .option(
+      '--also-at <host>',
+      'another address of this machine that leads here, for a virtual machine for example: goes into the certificate of a new home, and into keystore.json (may be given again)',
+      (host: string, before: readonly string[]) => [...before, host],
+      [],
+    )
     .option('--approver-password-file <file>', 'their password, in the first line of a file, or of standard input (-)')
     .action(async (options: Options) => {
       const home = frame.home()
-      const server = await startDevelopment(home, await findServer({ say: frame.say }), frame.signal)
+      const server = await startDevelopment(home, await findServer({ say: frame.say }), frame.signal, options.alsoAt)
       try {
         await serve(server, join(home, 'keystore.json'), options, frame)
       } finally {
@@ -42,6 +48,7 @@ async function serve(server: DevelopmentServer, file: string, options: Options, 
   const previous = existsSync(file) ? readConnection(file) : undefined
   const tenants = [...new Set([TENANT, ...Object.keys(previous?.tenants ?? {})])]
   const access = { addresses: [server.address], ...server.caller }
+  const others = options.alsoAt.map(host => server.address.replace(/\/\/[^:]+:/, `//${host}:`))
   const password = options.approver.length === 0 ? '' : await readPassword('Password of the approvers: ', options.approverPasswordFile)
   // At each start: it changes only what differs, and so a newer version of this program finds its own policies.
   const { connection, changes } = await server.withRootToken(async token => {
@@ -49,7 +56,7 @@ async function serve(server: DevelopmentServer, file: string, options: Options, 
     for (const name of options.approver) await withAdmin(provisioned.connection, token, admin => addApprover(admin, TENANT, name, password))
     return provisioned
   })
-  writeConnection(file, connection)
+  writeConnection(file, { ...connection, addresses: [...connection.addresses, ...others] })
   for (const change of changes) frame.say(change)
   frame.say('for development only: this keystore unseals itself, its shares lie beside its data, and whoever has its home has what it keeps')
   frame.say(`ready ${server.address}`)

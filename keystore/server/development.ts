@@ -50,9 +50,10 @@ export type DevelopmentServer = {
 /**
  * Opens a home, or makes a new one, and runs its node: unsealed and active when this returns.
  *
+ * @param alsoAt  other names or addresses of this machine, for the certificate of a new home
  * @throws KEYSTORE_HOME_BUSY, KEYSTORE_HOME_DAMAGED, KEYSTORE_SERVER_FAILED; then nothing runs
  */
-export async function startDevelopment(home: string, program: string, signal: AbortSignal): Promise<DevelopmentServer> {
+export async function startDevelopment(home: string, program: string, signal: AbortSignal, alsoAt: readonly string[] = []): Promise<DevelopmentServer> {
   mkdirSync(home, { recursive: true, mode: 0o700 })
   const unlock = await lock(home)
   let node: Node | undefined
@@ -63,7 +64,7 @@ export async function startDevelopment(home: string, program: string, signal: Ab
   try {
     const folder = join(home, 'server')
     const file = join(home, 'development.json')
-    let settings = existsSync(file) ? read(file) : await makeHome(folder, file)
+    let settings = existsSync(file) ? read(file) : await makeHome(folder, file, alsoAt)
     const { port, cluster_port, ca, certificate, key } = settings
     const caller = { ca, certificate, key }
     const running = createNode(program, folder, { id: 'n1', port, cluster_port, peers: [], makesRoot: true }, caller)
@@ -108,9 +109,9 @@ export async function startDevelopment(home: string, program: string, signal: Ab
 const untilActive = async (node: Node, signal: AbortSignal): Promise<unknown> =>
   until(node.isActive, { what: `${node.address} to be active`, timeout_ms: ACTIVE_TIMEOUT_MS, explain: node.logEnd, signal })
 
-async function makeHome(folder: string, file: string): Promise<Development> {
+async function makeHome(folder: string, file: string, alsoAt: readonly string[]): Promise<Development> {
   const [serversCa, clientsCa, [port = 0, cluster_port = 0]] = await Promise.all([makeCa('keystore servers'), makeCa('keystore clients'), freePorts(2)])
-  const [server, client] = await Promise.all([makeServer(serversCa, 'keystore', [HOST]), makeClient(clientsCa, 'appliance')])
+  const [server, client] = await Promise.all([makeServer(serversCa, 'keystore', [HOST, ...alsoAt]), makeClient(clientsCa, 'appliance')])
   makeNodeFolder(folder, server, serversCa.certificate, clientsCa.certificate)
   const settings: Development = { version: 1, port, cluster_port, ca: serversCa.certificate, ...client }
   writeWhole(file, JSON.stringify(settings))

@@ -12,14 +12,21 @@ export type TestKeystore = {
   stop(): Promise<void>
 }
 
-/** Starts a keystore of one node in a folder. @param approvers  people who may release restores, with the password in a file */
+/**
+ * Starts a keystore of one node in a folder.
+ *
+ * @param approvers  people who may release restores, with the password in a file
+ * @param alsoAt  another address that leads to it
+ */
 export async function startKeystore(
   folder: string,
   approvers: { names: readonly string[]; passwordFile: string } = { names: [], passwordFile: '' },
+  alsoAt?: string,
 ): Promise<TestKeystore> {
   const home = join(folder, 'keystore')
-  const more =
+  const people =
     approvers.names.length === 0 ? [] : [...approvers.names.flatMap(name => ['--approver', name]), '--approver-password-file', approvers.passwordFile]
+  const more = [...people, ...(alsoAt === undefined ? [] : ['--also-at', alsoAt])]
   const running = createRunning('holdfast-keystore')
   const keystore: TestKeystore = {
     home,
