@@ -17,7 +17,26 @@ export const PROGRAM_PATH = 'usr/lib/holdfast'
 const UNITS = join(import.meta.dirname, '../mkosi/mkosi.extra/usr/lib/systemd/system')
 const THREADS = ['appliance/storage/digest-worker.ts']
 const NOT_RUN = new Set(['test', 'tests', 'docs', 'doc', 'example', 'examples', 'benchmark', 'benchmarks', 'deps', 'vendor', '.github'])
-const NOT_RUN_ENDINGS = ['.md', '.map', '.d.ts', '.d.mts', '.d.cts', '.cc', '.cpp', '.hh', '.h', '.gyp', '.gypi', '.as.ts', '.yml']
+const NOT_RUN_ENDINGS = [
+  '.md',
+  '.map',
+  '.d.ts',
+  '.d.mts',
+  '.d.cts',
+  '.cc',
+  '.cpp',
+  '.hh',
+  '.h',
+  '.gyp',
+  '.gypi',
+  '.as.ts',
+  '.yml',
+  '.S',
+  '.asm',
+  '.inc',
+  '.def',
+  'CMakeLists.txt',
+]
 
 const Lock = Type.Object({
   packages: Type.Record(
@@ -106,7 +125,6 @@ function isRun(source: string): boolean {
     if (NOT_RUN.has(name) || (NOT_RUN_ENDINGS.some(ending => name.endsWith(ending)) && !/licen[cs]e|notice/i.test(name))) return false
     const parts = source.split(sep)
     if (parts.at(-2) === 'prebuilds' && name !== PLATFORM) return false
-    if (source.endsWith('koffi/src/koffi/src')) return false
   }
   return !name.endsWith('.as.ts')
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import test from 'ava'
 import { pack } from '#image-build/pack.ts'
-import { programs } from '#image-build/program.ts'
+import { layOutProgram, PROGRAM_PATH, programs } from '#image-build/program.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import { holdfast } from '../agent/cli/holdfast.ts'
 import { freePort } from '../appliance/authority/site.ts'
@@ -70,4 +70,17 @@ test('packed, the programs of the machine say what they want', t => {
     const error = t.throws(() => execFileSync(process.execPath, [join(packed, name), 'nothing'], { stdio: 'pipe' })) as { stderr?: Buffer } | undefined
     t.regex(String(error?.stderr), /receive, healthy, commit|mount, look, settle, scrub/)
   }
+})
+
+test('laid out as in the image, the runtime is there, and every library that is not packed loads from beside it', async t => {
+  const tree = join(folder, 'tree-of-the-image')
+  const key = join(folder, 'update-key.pem')
+  writeFileSync(key, 'a key')
+  await layOutProgram(tree, { version: 1 }, key, join(folder, 'log'))
+  const program = join(tree, PROGRAM_PATH)
+  const load = "for (const name of ['classic-level', 'koffi', 'sodium-native', 'cbor2', 'commander']) require(name)"
+  t.is(execFileSync(join(program, 'bin/node'), ['-e', load], { cwd: program, encoding: 'utf8' }), '')
+  const help = execFileSync(join(program, 'bin/node'), [join(program, 'agent/cli/main.ts'), 'recover', '--help'], { encoding: 'utf8' })
+  t.regex(help, /--key-file/)
+  for (const name of programs()) t.true(existsSync(join(program, name.replace(/\.ts$/, '.js'))), name)
 })
