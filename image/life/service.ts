@@ -3,8 +3,10 @@
 //   look    at everything, once a minute
 //   settle  the data disks, after an interruption or when one is back
 //   scrub   the data disks, once a month
+import { espOf } from '#image-update/this-machine.ts'
 import { Fault } from '#protocol/fault.ts'
 import { goOn, look } from './health.ts'
+import { keepSealedKey } from './keep-sealed-key.ts'
 import { mountData } from './mount-data.ts'
 import { APPLIANCE as place } from './place.ts'
 import { destroyEverything, isResetConfirmed, restartAtOnce } from './reset.ts'
@@ -25,6 +27,7 @@ const JOBS: Readonly<Record<string, () => Promise<unknown>>> = {
   },
   look: async () => {
     await look(place, Date.now())
+    await keepSealedKey(place, espOf)
     await goOn(place)
   },
   settle: () => settle(place, progress => process.stdout.write(`${JSON.stringify(progress)}\n`)),

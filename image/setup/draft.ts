@@ -7,10 +7,12 @@ import { openAuthority } from '#authority/authority.ts'
 import { AUTHORITY_PORT_DEFAULT, initHome, STORAGE_PORT_DEFAULT } from '#authority/home.ts'
 import { writeDurably } from './durable-file.ts'
 import { keystoreOf, MACHINE_PART, type MachinePart, type SiteFacts } from './machine-part.ts'
+import { SEALED_RECOVERY_KEY } from './places.ts'
+import { sealRecoveryKey } from './seal-recovery-key.ts'
 import type { Settings } from './settings.ts'
 
-/** @throws as initHome and openAuthority */
-export async function makeDraft(folder: string, settings: Settings, version: string): Promise<SiteFacts> {
+/** @throws AGE_KEY_INVALID, and as initHome and openAuthority */
+export async function makeDraft(folder: string, settings: Settings, recoveryKey: string, version: string): Promise<SiteFacts> {
   removeDraft(folder)
   mkdirSync(folder, { mode: 0o700 })
   const { address, administrator, keystore, network, time } = settings
@@ -27,6 +29,7 @@ export async function makeDraft(folder: string, settings: Settings, version: str
   const site = { address, ...ports, ca_sha256 }
   const part: MachinePart = { site, network, time, keystore: keystoreOf(keystore?.addresses ?? []) }
   writeDurably(join(folder, MACHINE_PART), JSON.stringify(part))
+  if (keystore?.recovery_recipients) writeDurably(join(folder, SEALED_RECOVERY_KEY), await sealRecoveryKey(recoveryKey, keystore.recovery_recipients))
   return site
 }
 

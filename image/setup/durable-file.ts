@@ -3,10 +3,10 @@ import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSy
 import { dirname } from 'node:path'
 
 /** Writes a file whole or not at all; durable when it returns. */
-export function writeDurably(file: string, text: string, mode = 0o600): void {
+export function writeDurably(file: string, content: string | Uint8Array, mode = 0o600): void {
   const fd = openSync(`${file}.new`, 'w', mode)
   try {
-    writeSync(fd, text)
+    writeSync(fd, Buffer.from(content))
     fchmodSync(fd, mode)
     fsyncSync(fd)
   } finally {

@@ -7,7 +7,7 @@ import { flush, remove, writeDurably } from './durable-file.ts'
 import { fault } from './errors.ts'
 import { keystoreRules, MACHINE_PART, MACHINE_PART_BYTES_MAX, parseMachinePart, type SiteFacts } from './machine-part.ts'
 import { storeNetwork, storeTime } from './machine-settings.ts'
-import type { Places } from './places.ts'
+import { type Places, SEALED_RECOVERY_KEY } from './places.ts'
 
 const ENTRIES_MAX = 1000
 const AUTHORITY_USER = 'holdfast-authority'
@@ -27,7 +27,7 @@ export function finishSite(places: Places): SiteFacts {
   // From here on the set-up server's user has no path to it, and top-down each folder is given away before it is listed.
   renameSync(places.draft, taken)
   lchownSync(taken, us.uid, us.gid)
-  const part = parseMachinePart(readBounded(join(taken, MACHINE_PART)))
+  const part = parseMachinePart(readBounded(join(taken, MACHINE_PART)).toString('utf8'))
   const entries = { left: ENTRIES_MAX }
   give(join(taken, 'authority'), authority, entries)
   give(join(taken, 'storage'), storage, entries)
@@ -41,6 +41,9 @@ export function finishSite(places: Places): SiteFacts {
   storeTime(places, part.time)
   writeDurably(places.keystoreRules, keystoreRules(part.keystore))
   writeDurably(places.siteFacts, JSON.stringify(part.site), 0o644)
+  // Sealed, so anybody may read it; it goes onto the ESP from here (image/life).
+  if (existsSync(join(taken, SEALED_RECOVERY_KEY))) writeDurably(places.sealedRecoveryKey, readBounded(join(taken, SEALED_RECOVERY_KEY)), 0o644)
+  else remove(places.sealedRecoveryKey)
   flush(home)
 
   renameSync(join(taken, 'config.json'), places.config)
@@ -75,10 +78,10 @@ function give(path: string, owner: Owner, entries: { left: number }): void {
   flush(path)
 }
 
-function readBounded(file: string): string {
+function readBounded(file: string): Buffer {
   const stat = lstatSync(file)
   if (!stat.isFile() || stat.size > MACHINE_PART_BYTES_MAX) throw fault('DRAFT_INVALID', { found: file })
-  return readFileSync(file, 'utf8')
+  return readFileSync(file)
 }
 
 function ownerOf(users: string, name: string): Owner {

@@ -1,6 +1,9 @@
 // Where set-up finds and leaves things, under the root of the file system (`/`; tests take another).
 import { join } from 'node:path'
 
+/** In a draft, and in the site's home: the recovery key, sealed to the keystore's operators. */
+export const SEALED_RECOVERY_KEY = 'recovery-key.age'
+
 export type Places = ReturnType<typeof placesUnder>
 
 export function placesUnder(root: string) {
@@ -13,6 +16,7 @@ export function placesUnder(root: string) {
     adminSocket: join(home, 'authority/admin.sock'),
     /** What everybody on the machine may know of the site. */
     siteFacts: join(home, 'site.json'),
+    sealedRecoveryKey: join(home, SEALED_RECOVERY_KEY),
     /** The machine's settings, and what systemd-networkd, systemd-timesyncd, the firewall and our programs read of them. */
     network: join(home, 'network/network.json'),
     networkUnit: join(home, 'network/10-holdfast.network'),

@@ -44,7 +44,7 @@ export function createSetup(places: Places, code: Code, version: string) {
       await code.take(peer, given)
       return alone(async () => {
         session = undefined
-        await makeDraft(places.draft, settings, version)
+        await makeDraft(places.draft, settings, recovery_key, version)
         session = randomBytes(32).toString('hex')
         return { session, recovery_key }
       })

@@ -7,6 +7,7 @@ import { readPassword } from '#cli/password.ts'
 import { table } from '#cli/table.ts'
 import { type Access, type Connection, readConnection, writeConnection } from '#keystore-client/connection.ts'
 import { fault as clientFault } from '#keystore-client/errors.ts'
+import { checkRecipient } from '#keystore-operate/age.ts'
 import { fault } from '#keystore-provision/errors.ts'
 import { type Row, selfTest } from '#keystore-provision/self-test.ts'
 import { provisionConnection, withAdmin } from '#keystore-provision/site-connection.ts'
@@ -22,6 +23,7 @@ type Options = {
   readonly tenant?: readonly string[]
   readonly from?: readonly string[]
   readonly fetchesPerMinute?: number
+  readonly recoveryRecipient?: readonly string[]
   readonly tokenFile?: string
   readonly selfTest?: boolean
   readonly revokeToken?: boolean
@@ -44,6 +46,10 @@ export function registerProvision(program: Command, frame: Frame): void {
     .option('--issuer <name>', 'what the sign-ins of this appliance say that they come from; made up the first time')
     .option('--from <network...>', 'networks (CIDR) from which alone the appliance may sign in and act')
     .option('--fetches-per-minute <n>', 'keys that may be opened in a minute, for each tenant (default: 60)', countOf)
+    .option(
+      '--recovery-recipient <age1…...>',
+      "your operators' public keys (age): to each of them an appliance that is firmware seals the recovery key of its encrypted disk",
+    )
     .option('--token-file <file>', 'read the root token from the first line of a file, or of standard input (-)')
     .option('--self-test', 'then try what must be refused, and print what came of it')
     .option('--revoke-token', 'revoke the root token at the end')
@@ -62,7 +68,8 @@ export function registerProvision(program: Command, frame: Frame): void {
 }
 
 async function provisionAll(options: Options, access: Access, previous: Connection | undefined, token: string): ReturnType<typeof provisionConnection> {
-  const { issuer, from, fetchesPerMinute } = options
+  const { issuer, from, fetchesPerMinute, recoveryRecipient } = options
+  for (const recipient of recoveryRecipient ?? []) checkRecipient(recipient)
   const known = Object.keys(previous?.tenants ?? {})
   const named = options.tenant ?? (known.length === 0 ? [TENANT_DEFAULT] : [])
   const done = await provisionConnection(access, token, {
@@ -70,6 +77,7 @@ async function provisionAll(options: Options, access: Access, previous: Connecti
     ...(issuer === undefined ? {} : { issuer }),
     ...(from === undefined ? {} : { callers: from }),
     ...(fetchesPerMinute === undefined ? {} : { fetches_per_minute: fetchesPerMinute }),
+    ...(recoveryRecipient === undefined ? {} : { recovery_recipients: recoveryRecipient }),
     ...(previous ? { previous } : {}),
   })
   writeConnection(resolve(options.connection), done.connection)

@@ -25,6 +25,8 @@ export const Connection = Type.Object(
     /** P-256 in PKCS#8: signs sign-ins. */
     jwt_key: Pem,
     /** By name: the tenant's Ed25519 public key in the keystore, 32 bytes in base64. */
+    /** age1…: the keystore's operators, to whom an appliance seals the recovery key of its encrypted state. */
+    recovery_recipients: Type.Optional(Type.Array(Type.String({ pattern: '^age1[02-9ac-hj-np-z]{58}$' }), { minItems: 1, maxItems: 9 })),
     tenants: Type.Record(Type.String({ pattern: TENANT_PATTERN }), Type.Object({ identity: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }) })),
   },
   { additionalProperties: false },

@@ -40,6 +40,11 @@ export function makeIdentity(): { identity: string; recipient: string } {
   return made
 }
 
+/** @throws AGE_KEY_INVALID unless it is a recipient, age1… */
+export function checkRecipient(recipient: string): void {
+  if (fromBech32(RECIPIENT_PREFIX, recipient)?.length !== 32) throw fault('AGE_KEY_INVALID', { expected: 'a recipient age1…', found: recipient.slice(0, 12) })
+}
+
 /**
  * Encrypts as it streams.
  *

@@ -12,6 +12,8 @@ export type WantedSite = Pick<Site, 'tenants' | 'fetches_per_minute' | 'callers'
   readonly issuer?: string
   /** What was written the last time: its signing key and issuer stay. */
   readonly previous?: Connection
+  /** age1…: to whom appliances seal the recovery keys of their state; left out: as before. */
+  readonly recovery_recipients?: readonly string[]
 }
 
 /**
@@ -25,7 +27,7 @@ export type WantedSite = Pick<Site, 'tenants' | 'fetches_per_minute' | 'callers'
 export async function provisionConnection(
   access: Access,
   token: string,
-  { tenants, issuer, previous, ...limits }: WantedSite,
+  { tenants, issuer, previous, recovery_recipients = previous?.recovery_recipients, ...limits }: WantedSite,
 ): Promise<{ connection: Connection; changes: readonly string[] }> {
   const { addresses, ca, certificate, key } = access
   const jwt_key = previous?.jwt_key ?? makeSigningKey()
@@ -33,7 +35,11 @@ export async function provisionConnection(
   return withAdmin(access, token, async admin => {
     const { changes, identities } = await provision(admin, { issuer: iss, jwt_public_key: publicKeyOf(jwt_key), tenants, ...limits })
     const identified = Object.fromEntries(Object.entries(identities).map(([tenant, identity]) => [tenant, { identity }]))
-    return { connection: { version: 1, addresses, ca, certificate, key, issuer: iss, jwt_key, tenants: { ...previous?.tenants, ...identified } }, changes }
+    const recovery = recovery_recipients ? { recovery_recipients: [...recovery_recipients] } : {}
+    return {
+      connection: { version: 1, addresses, ca, certificate, key, issuer: iss, jwt_key, ...recovery, tenants: { ...previous?.tenants, ...identified } },
+      changes,
+    }
   })
 }
 

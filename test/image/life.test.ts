@@ -137,6 +137,7 @@ test.serial(
     t.timeout(25 * MINUTES)
     await powerOn([paths.one])
     await machine.serial.waitFor(/Attention: Data disk data-1 is missing/, { timeout_ms: BOOT_MS_MAX })
+    await machine.serial.waitFor(/^State: ready$/m, { timeout_ms: BOOT_MS_MAX })
     t.deepEqual(await restoresAll('from one disk'), [])
     makeTree(join(scratch, 'files'), 4, 3 * MIB)
     checked(await agent('backup'))

@@ -33,7 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Firmware: builds the image, and on it looks after the machine. The appliance's own processes know nothing of it.
   'image-build': ['protocol', 'image-update', 'image-life'],
   'image-update': ['protocol'],
-  'image-setup': ['protocol', 'authority', 'keystore-client', 'image-update'],
+  'image-setup': ['protocol', 'authority', 'keystore-client', 'keystore-operate', 'image-update'],
   'image-life': ['protocol', 'image-update', 'image-setup'],
   // Benchmarks start parts of the appliance by themselves, with the tests' certificates; the OpenAPI describes its routes.
   scripts: ['protocol', 'archive', 'storage', 'authority', 'format', 'keystore-seal', 'keystore-operate', 'test'],

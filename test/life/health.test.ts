@@ -1,11 +1,12 @@
 // What needs attention, on a real file system that fills up.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { RESERVE_BYTES } from '#archive/store.ts'
 import { ARCHIVES_RESERVE_BYTES, look } from '#image-life/health.ts'
+import { keepSealedKey } from '#image-life/keep-sealed-key.ts'
 import { placeAt } from '#image-life/place.ts'
 import { hasDisks, needingDisks } from './disks.ts'
 
@@ -40,4 +41,20 @@ onDisk(needingDisks('that the disk of the archives fills up is said before backu
     execFileSync('umount', [home])
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+test('the recovery key that is in escrow goes onto the ESP, and stays as it is there', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-sealed-key-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const [home, run, esp] = [join(folder, 'home'), join(folder, 'run'), join(folder, 'esp')]
+  for (const path of [home, run, esp]) mkdirSync(path)
+  const place = placeAt(home, run, folder, { stopStorage: () => Promise.resolve(), startStorage: () => Promise.resolve() })
+  const there = join(esp, 'holdfast-recovery-key.age')
+  await keepSealedKey(place, () => esp)
+  t.deepEqual(readdirSync(esp), [], 'a site without a keystore has none')
+  writeFileSync(join(home, 'recovery-key.age'), 'sealed')
+  writeFileSync(there, 'of the site before')
+  await keepSealedKey(place, () => esp)
+  t.is(readFileSync(there, 'utf8'), 'sealed')
+  await keepSealedKey(place, () => t.fail('looks once a start') as never)
 })

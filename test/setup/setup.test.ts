@@ -1,10 +1,11 @@
 // Set-up by its API: the real set-up server and the real finishing step.
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createReadStream, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { openAuthority } from '#authority/authority.ts'
 import { readHome } from '#authority/home.ts'
 import type { Connection } from '#keystore-client/connection.ts'
+import { decrypt, makeIdentity } from '#keystore-operate/age.ts'
 import { makeConnection } from './keystore-file.ts'
 import { AUTHORITY_USER, ask, askJson, isRoot, makeMachine, RECOVERY_KEY, SETTINGS, type Server, STORAGE_USER } from './machine.ts'
 
@@ -13,6 +14,12 @@ const started = async (machine: { start(): Promise<Server | undefined> }): Promi
   const server = await machine.start()
   if (!server) throw new Error('the set-up server ended')
   return server
+}
+
+async function opened(file: string, identity: string): Promise<string> {
+  const parts: Buffer[] = []
+  for await (const part of decrypt(createReadStream(file), [identity])) parts.push(part)
+  return Buffer.concat(parts).toString()
 }
 
 let CONNECTION: Connection
@@ -25,7 +32,12 @@ test('the code, the settings and the end of the recovery key make a site, and th
   t.teardown(machine.remove)
   const server = await started(machine)
   const shown = machine.shown()
-  const connection = { ...CONNECTION, addresses: ['https://192.0.2.7:8200', 'https://[2001:db8::7]:8200', 'https://keystore.example.net:8300'] }
+  const operator = makeIdentity()
+  const connection = {
+    ...CONNECTION,
+    addresses: ['https://192.0.2.7:8200', 'https://[2001:db8::7]:8200', 'https://keystore.example.net:8300'],
+    recovery_recipients: [makeIdentity().recipient, operator.recipient],
+  }
   const begun = await askJson(server, '/api/begin', { code: shown.code, settings: { ...SETTINGS, keystore: connection } })
   t.is(begun.status, 200, begun.text)
   t.is(begun.fingerprint, shown.fingerprint, 'the screen shows the fingerprint of the certificate')
@@ -55,6 +67,8 @@ test('the code, the settings and the end of the recovery key make a site, and th
   if (isRoot) t.is(statSync(join(home, 'config.json')).gid, AUTHORITY_USER)
   for (const { path, mode } of ownersUnder(home)) if (/^(authority|storage)\b/.test(path)) t.is(mode & 0o077, 0, path)
   t.deepEqual(readdirSync(join(machine.root, 'run/holdfast')), [], 'the recovery key is gone')
+  t.is(await opened(join(home, 'recovery-key.age'), operator.identity), `${RECOVERY_KEY}\n`, 'an operator of the keystore can open what is in escrow')
+  t.false(everythingUnder(machine.root).includes(RECOVERY_KEY), 'and nobody else')
   t.deepEqual(readdirSync(join(machine.root, 'var/lib/holdfast-setup')), [], 'so is the draft')
   t.false(everythingUnder(machine.root).includes(SETTINGS.administrator.password), 'the password is nowhere')
   const authority = await openAuthority(home, { version: 'test' })
