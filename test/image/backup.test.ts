@@ -66,7 +66,7 @@ test.serial('an agent pairs, its key is safe in the keystore, it backs up and re
   const addresses = connection.addresses.filter(address => address.includes(HOST_ADDRESS))
   t.is(addresses.length, 1)
   const site = await setUp(machine, { address: ADDRESS, keystore: { ...connection, addresses } })
-  await connect(machine, site, scratch)
+  await connect(machine, site, scratch, ADDRESS)
   writeFileSync(join(scratch, 'password'), `${PASSWORD}\n`)
   checked(await administer(scratch, 'user', 'add', 'ann', '--password-file', join(scratch, 'password')))
   const { link } = JSON.parse(checked(await administer(scratch, 'link', 'ann'))) as { link: string }

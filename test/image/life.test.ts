@@ -85,7 +85,7 @@ test.serial('archives move onto two encrypted disks, and are exported onto a USB
   await powerOn([paths.one, paths.two])
   await machine.serial.waitFor(/Code: /, { timeout_ms: BOOT_MS_MAX })
   site = await setUp(machine, { address: ADDRESS })
-  await connect(machine, site, scratch)
+  await connect(machine, site, scratch, ADDRESS)
   writeFileSync(join(scratch, 'password'), `${PASSWORD}\n`)
   checked(await administer(scratch, 'user', 'add', 'ann', '--password-file', join(scratch, 'password')))
   const { link } = JSON.parse(checked(await administer(scratch, 'link', 'ann'))) as { link: string }

@@ -40,11 +40,15 @@ export async function setUp(machine: Machine, { address = '127.0.0.1', keystore 
   return { ...(made as Omit<SiteAnswer, 'recovery_key'>), recovery_key }
 }
 
-/** A folder with which commands of holdfast-appliance administer this machine; throws unless it can. */
-export async function connect(machine: Machine, site: SiteAnswer, folder: string): Promise<void> {
+/**
+ * A folder with which commands of holdfast-appliance administer this machine; throws unless it can.
+ *
+ * @param at  where it is reached; by default the forwarded port, which is another one each time that it is powered on
+ */
+export async function connect(machine: Machine, site: SiteAnswer, folder: string, at = `127.0.0.1:${machine.port(AUTHORITY_PORT)}`): Promise<void> {
   const password = join(folder, 'administrator-password')
   writeFileSync(password, `${ADMINISTRATOR.password}\n`, { mode: 0o600 })
-  const ended = await administer(folder, 'connect', `127.0.0.1:${machine.port(AUTHORITY_PORT)}`, '--ca-sha256', site.ca_sha256, '--as', ADMINISTRATOR.name)
+  const ended = await administer(folder, 'connect', at, '--ca-sha256', site.ca_sha256, '--as', ADMINISTRATOR.name)
   if (ended.code !== 0) throw new Error(`connect ended with ${ended.code}: ${ended.err}`)
 }
 
