@@ -98,6 +98,7 @@ test.serial('after a power cut at a random moment of a backup every snapshot tha
   t.timeout(20 * MINUTES)
   for (let cut = 0; cut < POWER_CUTS; cut++) {
     const before = await snapshots()
+    rmSync(files, { recursive: true })
     makeTree(files, 10 + cut, 24 * MIB)
     const backing = agent('backup', files)
     const after_ms = randomInt(1, 12_000)

@@ -139,6 +139,7 @@ test.serial(
     await machine.serial.waitFor(/Attention: Data disk data-1 is missing/, { timeout_ms: BOOT_MS_MAX })
     await machine.serial.waitFor(/^State: ready$/m, { timeout_ms: BOOT_MS_MAX })
     t.deepEqual(await restoresAll('from one disk'), [])
+    rmSync(join(scratch, 'files'), { recursive: true })
     makeTree(join(scratch, 'files'), 4, 3 * MIB)
     checked(await agent('backup'))
     t.deepEqual(await restoresAll('a newer one'), [])

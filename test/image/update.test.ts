@@ -122,6 +122,7 @@ test.serial(`a power cut at a random moment of an update always leaves a machine
     t.timeout(3 * START_MS)
     await machine.kill()
     machine = await start(true)
+    await machine.serial.waitFor(/^State: ready$/m, { timeout_ms: START_MS })
     await connect(machine, site, folder)
     const before = await showing(shown => !shown.is_on_trial)
     if (before.version === 5) break
@@ -134,6 +135,7 @@ test.serial(`a power cut at a random moment of an update always leaves a machine
   }
   await machine.kill()
   machine = await start(false)
+  await machine.serial.waitFor(/^State: ready$/m, { timeout_ms: START_MS })
   await connect(machine, site, folder)
   t.true([3, 5].includes((await showing(shown => !shown.is_on_trial)).version))
   t.regex(await users(), /"ann"/)
