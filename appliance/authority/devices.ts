@@ -7,7 +7,7 @@ import { TICKET_MS } from '#protocol/limits.ts'
 import type { Head } from '#protocol/storage-api.ts'
 import { TICKET_AUDIENCE, TICKET_ISSUER, TICKET_TYPE, type Verb } from '#protocol/ticket.ts'
 import type { Audit } from './audit.ts'
-import type { Change, DeviceRow, State } from './state.ts'
+import type { Change, DeviceRow, State, User } from './state.ts'
 import type { StorageLink } from './storage-link.ts'
 
 /** What has to be written when somebody lost the right to a user's key: the next backup seals under a new one. */
@@ -45,6 +45,30 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
     ])
     return { isConfirmed: await afterOut(row.device) }
   }
+  const adopting = new Set<string>()
+  const adoptNow = async (archive: string, user: User, hostname: string): Promise<DeviceRow> => {
+    const owner = (await state.all('device')).find(row => row.archive === archive)
+    if (owner) throw fault('ARCHIVE_OWNED', { found: `device ${owner.device.slice(0, 8)} of ${owner.user}` })
+    const device = randomBytes(16).toString('hex')
+    await audit.record({ act: 'archive.adopt', who: 'admin', facts: { archive, user: user.name, device } })
+    const row: DeviceRow = {
+      device,
+      user: user.name,
+      tenant: user.tenant,
+      archive,
+      hostname,
+      platform: '',
+      agent_version: '',
+      thumbprints: [],
+      paired_ms: now(),
+      is_authorized: false,
+      deauthorized_ms: now(),
+      head: null,
+      head_ms: null,
+    }
+    await state.write([{ kind: 'device', id: device, row }])
+    return row
+  }
   const signTicket = (bearer: string, { tenant, archive }: DeviceRow, thumbprint: string, verbs: readonly Verb[]): Promise<string> => {
     const now_s = Math.floor(now() / 1000)
     return new SignJWT({ tenant, archive, verbs: [...new Set(verbs)], cnf: { 'x5t#S256': thumbprint } })
@@ -81,27 +105,14 @@ export function createDevices(state: State, audit: Audit, storage: StorageLink, 
     async adopt(archive: string, name: string, hostname: string): Promise<DeviceRow> {
       const user = await state.get('user', name)
       if (!user) throw fault('USER_UNKNOWN', { found: name.slice(0, 80) })
-      const owner = (await state.all('device')).find(row => row.archive === archive)
-      if (owner) throw fault('ARCHIVE_OWNED', { found: `device ${owner.device.slice(0, 8)} of ${owner.user}` })
-      const device = randomBytes(16).toString('hex')
-      await audit.record({ act: 'archive.adopt', who: 'admin', facts: { archive, user: name, device } })
-      const row: DeviceRow = {
-        device,
-        user: name,
-        tenant: user.tenant,
-        archive,
-        hostname,
-        platform: '',
-        agent_version: '',
-        thumbprints: [],
-        paired_ms: now(),
-        is_authorized: false,
-        deauthorized_ms: now(),
-        head: null,
-        head_ms: null,
+      // Of two at once, one.
+      if (adopting.has(archive)) throw fault('ARCHIVE_OWNED', { found: 'somebody else, at this moment' })
+      adopting.add(archive)
+      try {
+        return await adoptNow(archive, user, hostname)
+      } finally {
+        adopting.delete(archive)
       }
-      await state.write([{ kind: 'device', id: device, row }])
-      return row
     },
     list: () => state.all('device'),
     /** @throws DEVICE_UNKNOWN for no or several devices of this beginning */

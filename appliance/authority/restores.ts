@@ -132,6 +132,8 @@ export function createRestores(parts: RestoresParts) {
     const { format } = download
     const own = await makeServer(ca, `restore ${restore.id}`, ['localhost'], now())
     const thumbprint = thumbprintOf(own.certificate)
+    // Cancelled meanwhile: what was opened is wiped.
+    if (restores.running.get(restore.id) !== restore) throw fault('RESTORE_UNKNOWN')
     // Copies: the worker's side zeroes what it was given.
     const copy = sodium.sodium_malloc(opened.length)
     copy.set(opened)

@@ -27,8 +27,9 @@ const JOBS: Readonly<Record<string, () => Promise<unknown>>> = {
   },
   look: async () => {
     await look(place, Date.now())
-    await keepSealedKey(place, espOf)
     await goOn(place)
+    // Last: an ESP that is damaged must not keep disks from coming back.
+    await keepSealedKey(place, espOf)
   },
   settle: () => settle(place, progress => process.stdout.write(`${JSON.stringify(progress)}\n`)),
   scrub: () => scrubData(place),
