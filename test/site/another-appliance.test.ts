@@ -48,7 +48,7 @@ test.serial('an archive is adopted once, and for a user that there is', async t 
   t.regex((await adopt('not-an-archive', 'ann')).err, /^REQUEST_INVALID: /m)
   // Two at once: one of them has it.
   const both = await Promise.all([adopt(archive, 'ann'), adopt(archive, 'ann')])
-  t.deepEqual(both.map(({ code }) => code).sort(), [0, 1])
+  t.is(both.filter(({ code }) => code === 0).length, 1)
   const adopted = both.find(({ code }) => code === 0) ?? { out: '' }
   t.regex(both.find(({ code }) => code !== 0)?.err ?? '', /^ARCHIVE_OWNED: /m)
   device = (JSON.parse(adopted.out) as { device: string }).device
