@@ -11,7 +11,7 @@ import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
 import { startKeystore } from '../site/keystore.ts'
 import { makeTree } from '../site/tree.ts'
 import { HOST_ADDRESS, type Machine, startMachine } from './machine.ts'
-import { administer, connect, setUp } from './set-up.ts'
+import { administer, connect, POWER_CUTS, setUp } from './set-up.ts'
 
 /** The variant with a shell. */
 const IMAGE = process.env['HOLDFAST_TEST_IMAGE'] ?? join(import.meta.dirname, '../../node_modules/.cache/holdfast-image/output-test/disk.raw')
@@ -20,7 +20,6 @@ const MINUTES = 60_000
 const PASSWORD = 'a password for tests'
 /** Agents reach the machine at an address of this machine that no other test uses. */
 const ADDRESS = `127.79.${process.pid % 250}.7`
-const POWER_CUTS = 3
 /** Of all our services together, idle. */
 const IDLE_MB_MAX = 350
 

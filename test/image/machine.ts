@@ -145,7 +145,7 @@ function haveBoard(folder: string, hasTpm: boolean): Board {
   if (!existsSync(id)) writeFileSync(id, randomUUID())
   if (hasTpm && !existsSync(tpm)) {
     mkdirSync(tpm)
-    const made = spawnSync('swtpm_setup', ['--tpm2', '--tpmstate', tpm], { encoding: 'utf8' })
+    const made = spawnSync('swtpm_setup', ['--tpm2', '--tpmstate', tpm, '--pcr-banks', 'sha256'], { encoding: 'utf8' })
     if (made.status !== 0) throw new Error(`swtpm_setup: ${made.stdout}${made.stderr}`)
   }
   return { uuid: readFileSync(id, 'utf8'), variables, tpm }

@@ -11,6 +11,8 @@ const SETUP_PORT = 443
 const AUTHORITY_PORT = 7400
 /** A first start in emulation, on a machine that has other things to do. */
 const START_MS = 15 * 60_000
+/** Of each kind, at another random moment each: every one costs a start. */
+export const POWER_CUTS = Number(process.env['POWER_CUTS'] ?? 1)
 export const ADMINISTRATOR = { name: 'ada', password: 'a long enough one' }
 
 export type SiteAnswer = { readonly address: string; readonly ca_sha256: string; readonly recovery_key: string }

@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { type Machine, startMachine } from './machine.ts'
 import { type BuiltRelease, patchedRelease } from './patched-release.ts'
-import { administer, connect, type SiteAnswer, setUp } from './set-up.ts'
+import { administer, connect, POWER_CUTS, type SiteAnswer, setUp } from './set-up.ts'
 
 const CACHE = join(import.meta.dirname, '../../node_modules/.cache/holdfast-image')
 const OUTPUT = process.env['HOLDFAST_TEST_IMAGE'] ?? join(CACHE, 'output')
@@ -17,7 +17,6 @@ const DISK_BYTES = 4 * 1024 ** 3
 /** For one start, on a machine that has other things to do. */
 const START_MS = 15 * 60_000
 const AGAIN_MS = 2_000
-const POWER_CUTS = 3
 
 const BUILT: BuiltRelease = {
   version: 1,
