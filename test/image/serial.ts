@@ -19,7 +19,7 @@ export class Serial {
     output.on('data', (part: string) => {
       // A control sequence may come in two parts.
       const raw = this.#rest + part
-      const end = /\x1b(?:\[[0-9;?]*)?$/.exec(raw)?.index ?? raw.length
+      const end = /\x1b(?:\[[0-9;:?]*)?$/.exec(raw)?.index ?? raw.length
       this.#rest = raw.slice(end)
       this.#text += stripVTControlCharacters(raw.slice(0, end)).replaceAll('\r', '')
       this.#wake()
