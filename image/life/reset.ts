@@ -71,12 +71,20 @@ export async function destroyEverything(place: Place): Promise<void> {
   const disk = disksOf(devices).find(one => withAllBelow(one).includes(state))
   // A partition that is gone would have everything stopped that lives on it, this process with it, before the rest is done.
   await run('udevadm', ['control', '--stop-exec-queue'], { isFine: () => true })
-  // If the power fails between the two: without its partition the state is made anew over the old place, keys and all.
-  if (disk && disk !== state) await run('sfdisk', ['--no-reread', '--no-tell-kernel', '--force', '--quiet', '--delete', disk.path, partitionNumber(state)])
-  await eraseLuks(state.path)
-  await run('wipefs', ['--all', '--force', '--quiet', state.path], { isFine: () => true })
-  await run('sync', [])
+  try {
+    // If the power fails between the two: without its partition the state is made anew over the old place, keys and all.
+    if (disk && disk !== state) await run('sfdisk', ['--no-reread', '--no-tell-kernel', '--force', '--quiet', '--delete', disk.path, partitionNumber(state)])
+    await eraseLuks(state.path)
+    await run('wipefs', ['--all', '--force', '--quiet', state.path], { isFine: () => true })
+    await run('sync', [])
+  } catch (error) {
+    await hearOfDevicesAgain()
+    throw error
+  }
 }
+
+/** Otherwise a restart does that. */
+export const hearOfDevicesAgain = (): Promise<string> => run('udevadm', ['control', '--start-exec-queue'], { isFine: () => true })
 
 const partitionNumber = (partition: Device): string => /\d+$/.exec(partition.name)?.[0] ?? ''
 

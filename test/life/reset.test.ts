@@ -5,7 +5,7 @@ import test from 'ava'
 import { findDisk, listDevices } from '#image-life/block-devices.ts'
 import { writeDataDisks } from '#image-life/data-disks.ts'
 import { formatLuks, keyFileOf, openLuks } from '#image-life/luks.ts'
-import { destroyEverything } from '#image-life/reset.ts'
+import { destroyEverything, hearOfDevicesAgain } from '#image-life/reset.ts'
 import { hasEncryption, makeDisks, needingEncryption, RECOVERY_KEY } from './disks.ts'
 
 const MIB = 1024 * 1024
@@ -43,6 +43,8 @@ run(
       }
       t.notRegex(execFileSync('cryptsetup', ['luksDump', device.path], { encoding: 'utf8' }), /^ {2}\d+: luks2$/m)
     } finally {
+      // This machine is not restarted.
+      await hearOfDevicesAgain()
       disks.close()
     }
   },
