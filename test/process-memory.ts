@@ -1,5 +1,8 @@
 // What the memory of a process holds, looked at from outside.
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { type ChildProcess, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 
 const PART_BYTES = 16 * 1024 * 1024
 
@@ -25,4 +28,21 @@ export function countInMemory(pid: number, wanted: Readonly<Record<string, Buffe
   }
   closeSync(memory)
   return counts
+}
+
+/** Where a core goes is the kernel's matter: only with this pattern, to the folder that the process runs in. */
+export const coresAreFiles = readFileSync('/proc/sys/kernel/core_pattern', 'utf8').trim() === 'core' && spawnSync('prlimit', ['--version']).status === 0
+
+/** Ends a process as a crash would, and returns what the kernel writes down of its memory. @param folder  that it runs in */
+export async function coreOf(child: ChildProcess, folder: string): Promise<Buffer> {
+  const limited = spawnSync('prlimit', ['--core=unlimited', '--pid', String(child.pid)], { encoding: 'utf8' })
+  if (limited.status !== 0) throw new Error(limited.stderr)
+  const ended = once(child, 'exit')
+  child.kill('SIGABRT')
+  child.kill('SIGCONT')
+  await ended
+  const core = join(folder, readdirSync(folder).find(name => /^core(\.\d+)?$/.test(name)) ?? 'no core')
+  const memory = readFileSync(core)
+  rmSync(core)
+  return memory
 }

@@ -1,6 +1,7 @@
 // What the main thread and the worker threads of a restore say to one another. The main thread has the connection, reads
 // pages, makes directories and plans; workers open blocks, check them and write files. A page goes to every worker before
 // the first block that refers to it.
+import type { MessagePort } from 'node:worker_threads'
 import type { Breakage } from './assembly.ts'
 import type { OnConflict } from './conflict.ts'
 
@@ -9,8 +10,8 @@ export type Failure = Breakage & { readonly path: string }
 
 export type WorkerSetup = {
   readonly archive: string
-  /** The key ring; the worker copies it into secure memory and zeroes this. */
-  readonly ring: SharedArrayBuffer
+  /** Says the public key of the worker's RingBox, and is then told the ring that is sealed to it. */
+  readonly ring: MessagePort
   /** Undefined: nothing is written, only read and checked. */
   readonly target: string | undefined
   readonly onConflict: OnConflict

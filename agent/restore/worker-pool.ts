@@ -1,10 +1,11 @@
 // The two threads that open blocks and write files: a worker thread, and this one, which takes part whenever the worker has
 // enough to do. So both cores are busy, and there is one heap less than with two workers: a thread costs some 25 MB.
-// The worker gets the key ring over shared memory that it zeroes at once, and a heap that is small on purpose: what is large
-// (records, content) lies outside of it and is given back by hand.
-import { Worker } from 'node:worker_threads'
-import { type ArchiveKeys, encodeKeyRing, type KeyRing, wipeSecureBuffer } from '#format/keys.ts'
+// The worker gets the key ring in a box that only it can open, and a heap that is small on purpose: what is large (records,
+// content) lies outside of it and is given back by hand.
+import { MessageChannel, Worker } from 'node:worker_threads'
+import { type ArchiveKeys, decodeKeyRing, encodeKeyRing, type KeyRing, wipeSecureBuffer } from '#format/keys.ts'
 import type { Page } from '#format/page.ts'
+import { sealRing } from '#format/ring-box.ts'
 import { createRecordMemory } from '#site/record-memory.ts'
 import { fault, RESTORE_ERRORS } from './errors.ts'
 import type { FromWorker, Outcome, Request, ToWorker, WorkerSetup } from './messages.ts'
@@ -118,10 +119,13 @@ export function startWorkers(ring: KeyRing, keys: ArchiveKeys, setup: Omit<Worke
 }
 
 function startWorker(ring: KeyRing, setup: Omit<WorkerSetup, 'ring'>): Worker {
+  const { port1: here, port2: there } = new MessageChannel()
+  // The caller may wipe its own before the thread asks.
   const encoded = encodeKeyRing(ring)
-  const shared = new SharedArrayBuffer(encoded.length)
-  Buffer.from(shared).set(encoded)
+  const held = decodeKeyRing(encoded)
   wipeSecureBuffer(encoded)
-  const workerData: WorkerSetup = { ...setup, ring: shared }
-  return new Worker(new URL('./worker.ts', import.meta.url), { workerData, resourceLimits: WORKER_LIMITS })
+  here.once('message', (publicKey: Uint8Array) => here.postMessage(sealRing(held, publicKey)))
+  here.once('close', () => held.wipe())
+  const workerData: WorkerSetup = { ...setup, ring: there }
+  return new Worker(new URL('./worker.ts', import.meta.url), { workerData, transferList: [there], resourceLimits: WORKER_LIMITS })
 }

@@ -1,7 +1,8 @@
 // A worker thread of a restore: opens blocks, checks them, and writes what lies in them. It holds the key in secure memory
 // and wipes it at its end. See messages.ts for what it is told and what it answers.
 import { parentPort, workerData } from 'node:worker_threads'
-import { decodeKeyRing, deriveArchiveKeys } from '#format/keys.ts'
+import { deriveArchiveKeys } from '#format/keys.ts'
+import { createRingBox } from '#format/ring-box.ts'
 import type { FromWorker, Outcome, ToWorker, WorkerSetup } from './messages.ts'
 import { errnoOf, isFull } from './target-errors.ts'
 import { createWork } from './work.ts'
@@ -9,9 +10,10 @@ import { createWork } from './work.ts'
 const port = parentPort
 if (!port) throw new Error('worker.ts runs as a worker thread only')
 const setup = workerData as WorkerSetup
-const shared = Buffer.from(setup.ring)
-const ring = decodeKeyRing(shared)
-shared.fill(0)
+const box = createRingBox()
+setup.ring.postMessage(box.publicKey)
+const ring = box.open(await new Promise<Uint8Array>(resolve => setup.ring.once('message', resolve)))
+setup.ring.close()
 const keys = deriveArchiveKeys(ring, setup.archive)
 ring.wipe()
 

@@ -2,8 +2,9 @@
 // A disk may be behind a cache that forgets, when the power is cut, what was not flushed.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createConnection, createServer } from 'node:net'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -63,7 +64,8 @@ export type Machine = {
 export async function startMachine(options: MachineOptions): Promise<Machine> {
   const scratch = mkdtempSync(join(tmpdir(), 'holdfast-machine-'))
   const ports = new Map<number, number>()
-  for (const guest of options.forward ?? []) ports.set(guest, await freePort())
+  const free = await freePorts(options.forward?.length ?? 0)
+  options.forward?.forEach((guest, at) => ports.set(guest, free[at] ?? 0))
   const board = haveBoard(options.board, options.hasTpm !== false)
   const servants: ChildProcess[] = []
   const start = async (command: string, arguments_: readonly string[], socket: string): Promise<void> => {
@@ -151,15 +153,18 @@ function haveBoard(folder: string, hasTpm: boolean): Board {
   return { uuid: readFileSync(id, 'utf8'), variables, tpm }
 }
 
-async function freePort(): Promise<number> {
-  return new Promise((resolved, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => (typeof address === 'object' && address ? resolved(address.port) : reject(new Error('no port'))))
-    })
-  })
+/** Each another one: all are taken before one is given back. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      return server
+    }),
+  )
+  const ports = servers.map(server => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map(server => once(server.close(), 'close')))
+  return ports
 }
 
 /** Tries until somebody listens there. */

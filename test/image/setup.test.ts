@@ -1,5 +1,5 @@
 // First boot, set-up, network and power cuts in a real machine. One machine lives through all of it.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { connect as connectTo } from 'node:tls'
 import test from 'ava'
+import { compareFolders } from '../../scripts/start/compare.ts'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
 import { makeTree } from '../site/tree.ts'
 import { type Machine, type MachineOptions, startMachine } from './machine.ts'
@@ -89,7 +90,7 @@ test.serial('with the clock at 1970, and the power cut at random moments of its 
   await powerOn({ clock: '1970-01-01T00:00:10', isForgetful: true })
   await machine.serial.waitFor(/^State: to be set up/m, { timeout_ms: 10 * MINUTES })
   await machine.serial.waitFor(/^Set up at: https:\/\/10\.0\.2\.15\/$/m)
-  await machine.serial.waitFor(/^Code: [0-9A-Z]{5}-[0-9A-Z]{5}$/m)
+  await t.notThrowsAsync(machine.serial.waitFor(/^Code: [0-9A-Z]{5}-[0-9A-Z]{5}$/m))
   await keepPicture('screen-to-be-set-up')
 })
 
@@ -160,5 +161,5 @@ test.serial('without any network the machine is ready, and an endpoint on a dire
   makeTree(join(scratch, 'files'), 3, 4 * MIB)
   await agent('backup', join(scratch, 'files'))
   await agent('restore', '--to', join(scratch, 'back'))
-  t.is(spawnSync('diff', ['-r', '--no-dereference', join(scratch, 'files'), join(scratch, 'back', scratch, 'files')], { encoding: 'utf8' }).stdout, '')
+  t.deepEqual(compareFolders(join(scratch, 'files'), join(scratch, 'back', scratch, 'files'), () => false).differences, [])
 })

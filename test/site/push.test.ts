@@ -11,7 +11,7 @@ import { fetchPushKey, fetchPushTicket } from '#site/pushes.ts'
 import { openSite } from '#site/site.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import type { Ended } from '../agent/cli/holdfast.ts'
-import { countInMemory } from '../process-memory.ts'
+import { coreOf, coresAreFiles, countInMemory } from '../process-memory.ts'
 import { isWhole, namesIn, startPushing, untilInTheMiddle } from './pushing.ts'
 
 const pushing = await startPushing({ isLarge: true })
@@ -181,6 +181,25 @@ test.serial('a device that slept while the appliance was restarted goes on by it
   const { code, err } = await ended
   t.is(code, 0, err)
   t.deepEqual(same('slept'), [])
+  t.is((await pushing.show(restore)).state, 'done')
+})
+
+;(coresAreFiles ? test.serial : test.serial.skip)('a core dump of a device that holds the key does not hold it (where cores are files)', async t => {
+  const key = await keyOfAnn()
+  const { restore, request } = await pushing.push('--to', 'dumped')
+  const { child, ended } = pushing.receive(ben, into, '--once')
+  await pushing.release(request)
+  await untilInTheMiddle(landed('dumped'))
+  child.kill('SIGSTOP')
+  t.true((countInMemory(child.pid ?? 0, { key })['key'] ?? 0) > 0)
+  const memory = await coreOf(child, folder)
+  t.is((await ended).signal, 'SIGABRT')
+  t.true(memory.includes(restore))
+  // Memory that was given back is written over at its beginning first.
+  for (const part of [key, key.subarray(16)]) t.is(memory.indexOf(part), -1)
+  const { code, err } = await pushing.receive(ben, into, '--once').ended
+  t.is(code, 0, err)
+  t.deepEqual(same('dumped'), [])
   t.is((await pushing.show(restore)).state, 'done')
 })
 

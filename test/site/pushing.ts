@@ -149,6 +149,7 @@ export async function startPushing({ isLarge }: { isLarge: boolean }): Promise<P
     receive(home, into, ...more) {
       let [child, said]: [ChildProcess | undefined, string] = [undefined, '']
       const ended = holdfast(['receive', '--home', home, '--into', into, '--json', ...more], {
+        cwd: folder,
         onStart: it => {
           child = it
           it.stderr?.on('data', (part: Buffer) => {

@@ -1,12 +1,17 @@
 // A user key is planted nowhere but where it belongs: after escrow, a new device and a restore for somebody else it is
 // searched for in the files, the memory, the arguments and the environment of everything on the appliance's side.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
+import { openAuthorizedStorage } from '#authorized-storage/authorized-storage.ts'
+import { decodeKeyRing, deriveArchiveKeys } from '#format/keys.ts'
+import type { ArchiveId } from '#protocol/names.ts'
 import { holdfast } from '../agent/cli/holdfast.ts'
-import { countInMemory } from '../process-memory.ts'
+import { coreOf, coresAreFiles, countInMemory } from '../process-memory.ts'
 import { startKeystore } from './keystore.ts'
 import { startSite } from './site.ts'
 
@@ -79,3 +84,45 @@ test('after escrow, a new device and a restore for somebody else no file, memory
   // The search finds what is there.
   t.is(readFileSync(join(folder, 'ann.key')).toString().replaceAll(' ', '').indexOf(hex) >= 0, true)
 })
+
+;(coresAreFiles ? test : test.skip)(
+  'an agent that backs up leaves no core dump, and one that is made nevertheless does not hold the user key (where cores are files)',
+  async t => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-core-'))
+    const site = await startSite({ folder: join(folder, 'site') })
+    t.teardown(async () => {
+      await site.close()
+      rmSync(folder, { recursive: true, force: true })
+    })
+    const tree = join(folder, 'tree')
+    mkdirSync(tree)
+    for (let at = 0; at < 16; at++) writeFileSync(join(tree, `file-${at}`), randomBytes(32 * 1024 * 1024))
+    const home = await site.pair('ann-1')
+    const { archive } = await site.agentJson<{ archive: string }>(home, 'status')
+    const storage = await openAuthorizedStorage(home)
+    const encoded = await storage.get('user-key-ring')
+    await storage.close()
+    if (!encoded) throw new Error('no key')
+    const ring = decodeKeyRing(encoded)
+    const keys = deriveArchiveKeys(ring, archive as ArchiveId)
+    // Not those that ciphers and WebAssembly make copies of: SECURITY.md.
+    const secrets = { user: ring.keyOf(1) ?? keys.id, id: keys.id, content: keys.content }
+
+    let child: ChildProcess | undefined
+    const ended = holdfast(['backup', tree, '--home', home, '--json'], { cwd: folder, onStart: it => (child = it) })
+    const stored = join(site.home, 'storage/archives', archive)
+    const storedBytes = (): number => (existsSync(stored) ? readdirSync(stored) : []).reduce((sum, name) => sum + statSync(join(stored, name)).size, 0)
+    while (storedBytes() < 64 * 1024 * 1024) await pause(5)
+    if (!child) throw new Error('it did not start')
+    child.kill('SIGSTOP')
+    t.deepEqual(countInMemory(child.pid ?? 0, secrets), { user: 1, id: 1, content: 1 })
+    t.regex(readFileSync(`/proc/${child.pid}/limits`, 'latin1'), /^Max core file size +0 /m)
+    const memory = await coreOf(child, folder)
+    t.is((await ended).signal, 'SIGABRT')
+    t.true(memory.includes(archive))
+    t.deepEqual(
+      Object.keys(secrets).filter(name => memory.includes(secrets[name as keyof typeof secrets].subarray(-16))),
+      [],
+    )
+  },
+)

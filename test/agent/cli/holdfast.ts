@@ -10,12 +10,15 @@ export type Options = {
   readonly input?: string
   readonly onStart?: (child: ChildProcess) => void
   readonly launcher?: string
+  /** Where it runs; by default here. */
+  readonly cwd?: string
 }
 
 /** Ends with its exit code, whatever it is. */
 export function holdfast(parameters: readonly string[], options: Options = {}): Promise<Ended> {
   const { HOLDFAST_HOME: _home, ...environment } = process.env
   const child = spawn(join(SCRIPTS, options.launcher ?? 'holdfast'), parameters, {
+    cwd: options.cwd,
     env: { ...environment, ...options.environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
