@@ -5,6 +5,7 @@ import { createConnection } from 'node:net'
 import { Check, type Static, type TSchema, Type } from '#protocol/typebox.js'
 import { addressesOf } from './addresses.ts'
 import { SiteFacts } from './machine-part.ts'
+import { NETWORK_WORD } from './network-dialogue.ts'
 import type { Places } from './places.ts'
 import { SiteHealth } from './site-health-shape.ts'
 
@@ -31,8 +32,14 @@ export async function gatherFacts(places: Places, version: string): Promise<Fact
   const time = new Date().toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' })
   const own = isSite ? await siteFacts(places) : setupFacts(setup)
   const attention = [...own.attention, ...said].map(text => ({ label: 'Attention', text, isLoud: true }))
-  return { title, time, facts: [{ label: 'State', text: own.state, isLoud: true }, ...own.facts, ...networkFacts(), timeFact(places), ...unique(attention)] }
+  return {
+    title,
+    time,
+    facts: [{ label: 'State', text: own.state, isLoud: true }, ...own.facts, ...networkFacts(), timeFact(places), KEYBOARD, ...unique(attention)],
+  }
 }
+
+const KEYBOARD: Fact = { label: 'Keyboard', text: `type ${NETWORK_WORD} and Enter to set the addresses here` }
 
 type Own = { readonly state: string; readonly facts: readonly Fact[]; readonly attention: readonly string[] }
 

@@ -37,6 +37,8 @@ export function pictureOf({ title, time, facts }: Facts): string {
 
 /** Written once before the first picture: no cursor, and no screen saver. */
 export const CONSOLE_START = '\x1b[?25l\x1b[9;0]\x1b[2J'
+/** Instead of the picture, for questions and answers: an empty screen, and a cursor. */
+export const DIALOGUE_START = '\x1b[2J\x1b[H\x1b[?25h'
 const HOME = '\x1b[H'
 const TO_END_OF_LINE = '\x1b[K'
 const TO_END_OF_SCREEN = '\x1b[J'

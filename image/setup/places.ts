@@ -4,6 +4,9 @@ import { join } from 'node:path'
 /** In a draft, and in the site's home: the recovery key, sealed to the keystore's operators. */
 export const SEALED_RECOVERY_KEY = 'recovery-key.age'
 
+/** Network settings, on a USB stick. */
+export const STICK_FILE = 'holdfast-network.json'
+
 export type Places = ReturnType<typeof placesUnder>
 
 export function placesUnder(root: string) {
@@ -37,6 +40,8 @@ export function placesUnder(root: string) {
     attention: join(root, 'run/holdfast/attention.json'),
     /** Words that only who stands at the machine may read. */
     console: join(root, 'run/holdfast/console.json'),
+    /** What was typed at the machine; STICK_FILE, so that it is read as from a stick. */
+    typedNetwork: join(root, 'run/holdfast-screen', STICK_FILE),
     stickAttention: join(root, 'run/holdfast/attention.d/network.json'),
     siteHealth: join(root, 'run/holdfast-site/health.json'),
     release: join(root, 'usr/lib/holdfast/release.json'),

@@ -12,14 +12,19 @@ import { remove, writeShown } from './durable-file.ts'
 import { fault } from './errors.ts'
 import { storeNetwork } from './machine-settings.ts'
 import { NETWORK_FILE_BYTES_MAX, parseNetwork } from './network.ts'
-import { type Places, placesUnder } from './places.ts'
-
-export const STICK_FILE = 'holdfast-network.json'
+import { type Places, placesUnder, STICK_FILE } from './places.ts'
 
 /** The unit's RuntimeDirectory. */
 const MOUNT_POINT = process.env['RUNTIME_DIRECTORY'] ?? ''
 
-const { values } = parseArgs({ options: { device: { type: 'string' }, volume: { type: 'string', default: MOUNT_POINT }, root: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    device: { type: 'string' },
+    volume: { type: 'string', default: MOUNT_POINT },
+    from: { type: 'string', default: 'the USB stick' },
+    root: { type: 'string' },
+  },
+})
 const places = placesUnder(values.root ?? '/')
 try {
   if (values.device !== undefined) execFileSync('mount', ['-t', 'vfat', '-o', 'ro,nosuid,nodev,noexec', values.device, MOUNT_POINT])
@@ -27,7 +32,7 @@ try {
   if (text !== undefined) {
     storeNetwork(places, parseNetwork(text))
     remove(places.stickAttention)
-    process.stdout.write(`network settings taken from ${STICK_FILE} on a USB stick\n`)
+    process.stdout.write(`network settings taken from ${STICK_FILE} on ${values.from}\n`)
     if (values.root === undefined) execFileSync('systemctl', ['--no-block', 'restart', 'holdfast-settings.service'], { stdio: 'ignore' })
   }
 } catch (error) {
@@ -55,9 +60,9 @@ function readStick(volume: string): string | undefined {
   }
 }
 
-/** On the screen: whoever put the stick in stands there. */
+/** On the screen: whoever put the stick in, or typed, stands there. */
 function say(to: Places, text: string): void {
-  const said = `${STICK_FILE} on the USB stick was not used: ${text}`
+  const said = `${STICK_FILE} on ${values.from} was not used: ${text}`
   process.stderr.write(`${said}\n`)
   writeShown(to.stickAttention, JSON.stringify({ items: [{ code: 'STICK_REFUSED', text: said, since_ms: Date.now() }] }))
 }

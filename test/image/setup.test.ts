@@ -126,7 +126,7 @@ test.serial('the power cut at a random moment of set-up leaves a site or none, a
   await keepPicture('screen-ready')
 })
 
-test.serial('a wrong network is set by an act, refused and undone by sticks, and the machine is reached again', async t => {
+test.serial('a wrong network is set by an act, refused and undone by sticks, another one typed at the machine, and it is reached again', async t => {
   t.timeout(15 * MINUTES)
   const far = { ...NETWORK, ipv4: { method: 'static', address: '192.0.2.10/24', gateway: '192.0.2.1' } }
   checked(await administer(scratch, 'machine', 'do', 'network.set', JSON.stringify({ network: far })))
@@ -138,6 +138,13 @@ test.serial('a wrong network is set by an act, refused and undone by sticks, and
   await putIn('good', stickWith('good', JSON.stringify(NETWORK)))
   await back
   t.deepEqual(JSON.parse(checked(await administer(scratch, 'machine', 'do', 'network.show', '{}'))).network, NETWORK)
+  // Whoever stands there may type it, too.
+  for (const [address, ...more] of [['10.0.2.99', ''], ['10.0.2.15']] as const) {
+    const there = saysNow(new RegExp(`^Address: ${address.replaceAll('.', '\\.')} \\(`, 'm'))
+    const lines = ['network', more.length > 0 ? `${address}/24` : 'dhcp', ...more, '', '', 'yes']
+    machine.serial.type(lines.map(line => `${line}\n`).join(''))
+    await t.notThrowsAsync(there)
+  }
   await machine.powerdown()
 })
 
