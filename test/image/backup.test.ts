@@ -119,12 +119,19 @@ test.serial('after a power cut at a random moment of a backup every snapshot tha
   }
 })
 
-test.serial('an authority that goes on hanging has the machine restarted', async t => {
+test.serial('a storage node that hangs is started again, and an authority that goes on hanging has the machine restarted', async t => {
   t.timeout(15 * MINUTES)
   // As shipped it is two minutes: the test has not as much time.
-  await machine.shell.output(
-    'mkdir -p /run/systemd/system/holdfast-authority.service.d; printf "[Service]\\nWatchdogSec=15\\n" >/run/systemd/system/holdfast-authority.service.d/t.conf; systemctl daemon-reload; systemctl restart holdfast-authority',
-  )
+  for (const name of ['storage', 'authority'])
+    await machine.shell.output(
+      `d=/run/systemd/system/holdfast-${name}.service.d; mkdir -p $d; printf "[Service]\\nWatchdogSec=15\\n" >$d/t.conf; systemctl daemon-reload; systemctl restart holdfast-${name}`,
+    )
+  const before = await machine.shell.output('systemctl show --value -p MainPID holdfast-storage')
+  await machine.shell.output('systemctl kill --signal=STOP holdfast-storage')
+  const wait = `until p=$(systemctl show --value -p MainPID holdfast-storage); [ "$p" != 0 ] && [ "$p" != ${before} ]; do sleep 1; done; echo $p`
+  t.not(await machine.shell.output(wait, 600_000), before)
+  t.is(await machine.shell.output('wc -l </run/holdfast-hung/holdfast-storage'), '1')
+
   const from = machine.serial.text.length
   const restarted = machine.serial.waitFor(/starting Boot/, { from, timeout_ms: 8 * MINUTES }).then(
     () => true,
