@@ -4,8 +4,10 @@ import { randomInt } from 'node:crypto'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
+import { decrypt, makeIdentity } from '#keystore-operate/age.ts'
 import { compareFolders } from '../../scripts/start/compare.ts'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
 import { startKeystore } from '../site/keystore.ts'
@@ -64,7 +66,8 @@ test.serial('an agent pairs, its key is safe in the keystore, it backs up and re
   const connection = JSON.parse(readFileSync(keystore.connection, 'utf8')) as { addresses: string[] }
   const addresses = connection.addresses.filter(address => address.includes(HOST_ADDRESS))
   t.is(addresses.length, 1)
-  const site = await setUp(machine, { address: ADDRESS, keystore: { ...connection, addresses } })
+  const operator = makeIdentity()
+  const site = await setUp(machine, { address: ADDRESS, keystore: { ...connection, addresses, recovery_recipients: [operator.recipient] } })
   await connect(machine, site, scratch, ADDRESS)
   writeFileSync(join(scratch, 'password'), `${PASSWORD}\n`)
   checked(await administer(scratch, 'user', 'add', 'ann', '--password-file', join(scratch, 'password')))
@@ -81,6 +84,10 @@ test.serial('an agent pairs, its key is safe in the keystore, it backs up and re
   checked(await agent('backup', files))
   t.log(`24 MiB that do not compress backed up in ${((performance.now() - begun_ms) / 1000).toFixed(1)} s`)
   t.deepEqual(await differences('back'), [])
+  // What opens the state is where the disk's own first partition has it, for the keystore's operators alone.
+  const sealed = await machine.shell.output('until base64 -w0 /boot/holdfast-recovery-key.age 2>/dev/null; do sleep 1; done')
+  const opened = await Array.fromAsync(decrypt(Readable.from([Buffer.from(sealed, 'base64')]), [operator.identity]))
+  t.is(Buffer.concat(opened).toString().trim(), site.recovery_key)
 })
 
 test.serial(`idle, all services together take less than ${IDLE_MB_MAX} MB`, async t => {
