@@ -1,7 +1,7 @@
 // holdfast-appliance machine: what root does on an appliance that is firmware, asked for from another machine. Each act says
 // how far it is, and at last what came of it.
 import { createHash } from 'node:crypto'
-import { closeSync, createReadStream, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, createReadStream, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,6 +11,7 @@ import { fault as cliFault } from '#cli/errors.ts'
 import type { Frame } from '#cli/frame.ts'
 import { fault, faultFromAnswer } from '#protocol/errors.ts'
 import { EXIT, Fault } from '#protocol/fault.ts'
+import { JSON_BYTES_MAX } from '#protocol/limits.ts'
 import { MACHINE_PATHS, MachineLine } from '#protocol/machine-api.ts'
 import { openAdmin } from './admin-client.ts'
 
@@ -20,10 +21,19 @@ export function registerMachine(program: Command, frame: Frame): void {
     .command('do')
     .description('have the machine do one thing; the answer is JSON')
     .argument('<act>', 'for example update.show, network.show, disks.list')
-    .argument('[values]', 'what the act needs, as a JSON object', objectOf)
+    .argument('[values]', 'what the act needs, as a JSON object; @FILE reads it from a file: for a recovery key', objectOf)
     .action(async (act: string, values?: object) => {
       const answer = await openAdmin(frame, 'POST', MACHINE_PATHS.acts, { ...values, act })
       show(frame, await doneOf(answer, progressOf(frame)))
+    })
+  machine
+    .command('keystore')
+    .description('give the appliance another connection file of its keystore')
+    .argument('<file>', 'what `holdfast-keystore provision` wrote', objectIn)
+    .action(async (connection: object) => {
+      const answer = await openAdmin(frame, 'POST', MACHINE_PATHS.acts, { act: 'keystore.set', connection })
+      await doneOf(answer, progressOf(frame))
+      frame.result({}, ['Kept. The authority restarts with it in a moment: `holdfast-appliance status` says how the keystore is.'])
     })
   machine
     .command('support')
@@ -69,7 +79,15 @@ export function registerMachine(program: Command, frame: Frame): void {
 
 const show = (frame: Frame, done: Readonly<Record<string, unknown>>): void => frame.result(done, [JSON.stringify(done, undefined, 2)])
 
-function objectOf(text: string): object {
+function objectIn(file: string): object {
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (!found?.isFile() || found.size > JSON_BYTES_MAX) throw new InvalidArgumentError(`${file} is no file of at most ${JSON_BYTES_MAX} bytes`)
+  return jsonOf(readFileSync(file, 'utf8'))
+}
+
+const objectOf = (text: string): object => (text.startsWith('@') ? objectIn(text.slice(1)) : jsonOf(text))
+
+function jsonOf(text: string): object {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { type Act, actOf } from '#image-update/act.ts'
 import { Type } from '#protocol/typebox.js'
 import { addressesOf } from './addresses.ts'
+import { storeKeystore } from './keystore-settings.ts'
 import { keptNetwork, keptTime, storeNetwork, storeTime } from './machine-settings.ts'
 import { checkNetwork } from './network.ts'
 import { placesUnder } from './places.ts'
@@ -25,6 +26,11 @@ export const SETUP_ACTS: Readonly<Record<string, Act>> = {
   'network.set': actOf(Type.Object({ network: Type.Unknown() }, closed), async ({ network }) => {
     storeNetwork(places, checkNetwork(network))
     return putInForce()
+  }),
+  'keystore.set': actOf(Type.Object({ connection: Type.Unknown() }, closed), async ({ connection }) => {
+    storeKeystore(places, connection)
+    await run('systemctl', ['--no-block', 'start', 'holdfast-keystore-changed.service'])
+    return {}
   }),
   'time.show': actOf(Type.Object({}, closed), async () => ({ time: keptTime(places), now_ms: Date.now(), is_synchronised: existsSync(places.isTimeKnown) })),
   'time.set': actOf(Type.Object({ time: Type.Unknown() }, closed), async ({ time }) => {

@@ -1,12 +1,13 @@
 // Files that are there whole or not at all, and stay.
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fchmodSync, fchownSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** Writes a file whole or not at all; durable when it returns. */
-export function writeDurably(file: string, content: string | Uint8Array, mode = 0o600): void {
+export function writeDurably(file: string, content: string | Uint8Array, mode = 0o600, owner?: { readonly uid: number; readonly gid: number }): void {
   const fd = openSync(`${file}.new`, 'w', mode)
   try {
     writeSync(fd, Buffer.from(content))
+    if (owner) fchownSync(fd, owner.uid, owner.gid)
     fchmodSync(fd, mode)
     fsyncSync(fd)
   } finally {

@@ -17,6 +17,8 @@ export function placesUnder(root: string) {
     config: join(home, 'config.json'),
     /** Where the authority answers its owner: adminSocketOf(home). */
     adminSocket: join(home, 'authority/admin.sock'),
+    /** How the authority reaches its keystore: connectionFileOf(home). */
+    connection: join(home, 'authority/keystore.json'),
     /** What everybody on the machine may know of the site. */
     siteFacts: join(home, 'site.json'),
     sealedRecoveryKey: join(home, SEALED_RECOVERY_KEY),

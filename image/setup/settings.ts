@@ -49,7 +49,8 @@ export function checkSettings(value: unknown): Settings {
   return { address, administrator, keystore: checkConnection(value.keystore), network: checkNetwork(value.network), time: checkTime(value.time) }
 }
 
-function checkConnection(value: unknown): Connection | null {
+/** Null: none. @throws SETTING_INVALID */
+export function checkConnection(value: unknown): Connection | null {
   if (value === null) return null
   try {
     const connection = parseConnection(JSON.stringify(value) ?? '')

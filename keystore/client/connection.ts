@@ -24,9 +24,9 @@ export const Connection = Type.Object(
     issuer: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,99}$' }),
     /** P-256 in PKCS#8: signs sign-ins. */
     jwt_key: Pem,
-    /** By name: the tenant's Ed25519 public key in the keystore, 32 bytes in base64. */
     /** age1…: the keystore's operators, to whom an appliance seals the recovery key of its encrypted state. */
     recovery_recipients: Type.Optional(Type.Array(Type.String({ pattern: '^age1[02-9ac-hj-np-z]{58}$' }), { minItems: 1, maxItems: 9 })),
+    /** By name: the tenant's Ed25519 public key in the keystore, 32 bytes in base64. */
     tenants: Type.Record(Type.String({ pattern: TENANT_PATTERN }), Type.Object({ identity: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }) })),
   },
   { additionalProperties: false },

@@ -88,6 +88,23 @@ test.serial('an agent pairs, its key is safe in the keystore, it backs up and re
   const sealed = await machine.shell.output('until base64 -w0 /boot/holdfast-recovery-key.age 2>/dev/null; do sleep 1; done')
   const opened = await Array.fromAsync(decrypt(Readable.from([Buffer.from(sealed, 'base64')]), [operator.identity]))
   t.is(Buffer.concat(opened).toString().trim(), site.recovery_key)
+  // Another connection file of the same keystore: the key comes out of it for a further device.
+  const file = join(scratch, 'another-connection.json')
+  writeFileSync(file, JSON.stringify({ ...connection, addresses: [...addresses, `https://${HOST_ADDRESS}:9`] }), { mode: 0o600 })
+  const from = await machine.shell.output('systemctl show --value -p MainPID holdfast-authority')
+  checked(await administer(scratch, 'machine', 'keystore', file))
+  await machine.shell.output(`until p=$(systemctl show --value -p MainPID holdfast-authority); [ "$p" != 0 ] && [ "$p" != ${from} ]; do sleep 1; done`)
+  t.regex(
+    await machine.shell.output('stat -c "%U %a" /var/lib/holdfast/authority/keystore.json; nft list set inet holdfast keystore_v4'),
+    /^holdfast-authority 600\n[\s\S]* \. 9\b/,
+  )
+  let second: { link: string } | undefined
+  while (!second) {
+    const { code, out } = await administer(scratch, 'link', 'ann')
+    if (code === 0) second = JSON.parse(out) as { link: string }
+  }
+  const further = ['--json', '--home', join(scratch, 'further'), '--password-file', join(scratch, 'password')]
+  t.is((JSON.parse(checked(await holdfast(['pair', second.link, ...further]))) as { key: string }).key, 'fetched')
 })
 
 test.serial(`idle, all services together take less than ${IDLE_MB_MAX} MB`, async t => {

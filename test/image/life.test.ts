@@ -67,8 +67,12 @@ const checked = (ended: Ended): string => {
   if (ended.code !== 0) throw new Error(`ended with ${ended.code}: ${ended.err}`)
   return ended.out
 }
-const act = async <Answer>(name: string, values: object = {}): Promise<Answer> =>
-  JSON.parse(checked(await administer(scratch, 'machine', 'do', name, JSON.stringify(values)))) as Answer
+const act = async <Answer>(name: string, values: object = {}): Promise<Answer> => {
+  // Some hold the recovery key, which is nothing for arguments.
+  const file = join(scratch, 'values')
+  writeFileSync(file, JSON.stringify(values))
+  return JSON.parse(checked(await administer(scratch, 'machine', 'do', name, `@${file}`))) as Answer
+}
 const agent = (...parameters: string[]): Promise<Ended> => holdfast([...parameters, '--json', '--home', join(scratch, 'agent')])
 const confirmed = ({ disks }: Listed, serial: string): object => {
   const found = disks.find(disk => disk.serial === serial)

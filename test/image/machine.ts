@@ -195,12 +195,19 @@ async function openControl(socket: string): Promise<Machine['control']> {
   connection.once('close', () => {
     for (const answer of answers.splice(0)) answer({ error: 'the machine is off' })
   })
-  createInterface(connection).on('line', line => {
+  const lines = createInterface(connection)
+  // It passes on what its input says.
+  lines.on('error', () => {})
+  lines.on('line', line => {
     const said = JSON.parse(line) as { return?: unknown; error?: unknown }
     if ('return' in said || 'error' in said) answers.shift()?.(said)
   })
   const control: Machine['control'] = async (execute, arguments_) =>
     new Promise((resolved, reject) => {
+      if (connection.closed) {
+        reject(new Error(`${execute}: the machine is off`))
+        return
+      }
       answers.push(said => ('error' in said ? reject(new Error(`${execute}: ${JSON.stringify(said.error)}`)) : resolved(said.return)))
       connection.write(`${JSON.stringify({ execute, arguments: arguments_ ?? {} })}\n`)
     })
