@@ -34,6 +34,8 @@ export type MachineOptions = {
   /** No network device at all. */
   readonly hasNetwork?: boolean
   readonly memory_mib?: number
+  /** By default one: two machines at once then take less time than one after the other with two. */
+  readonly processors?: number
   /** The clock at power-on, for example 1970-01-01T00:00:10. */
   readonly clock?: string
   /** Further arguments of QEMU. */
@@ -72,7 +74,8 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     servants.push(spawn(command, arguments_, { stdio: ['ignore', 'ignore', 'inherit'] }))
     await socketThere(socket)
   }
-  const arguments_ = ['-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', '2']
+  const processors = String(options.processors ?? 1)
+  const arguments_ = ['-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', processors]
   arguments_.push('-m', String(options.memory_mib ?? 2048), '-uuid', board.uuid, '-rtc', options.clock ? `base=${options.clock}` : 'base=utc')
   arguments_.push('-drive', `if=pflash,format=raw,readonly=on,file=${FIRMWARE}`, '-drive', `if=pflash,format=raw,file=${board.variables}`)
   arguments_.push('-display', 'none', '-monitor', 'none', '-qmp', `unix:${join(scratch, 'qmp')},server=on,wait=off`)
