@@ -46,6 +46,24 @@ test('an administrator of the site adds a user and makes a link from another mac
   t.false(audit.join().includes(SITE_PASSWORD))
 })
 
+test('what an act of the machine needs may come from a file, and one that holds something else is wrong usage', async t => {
+  t.is((await connect('rack-room', ofSite, 'rack')).code, 0)
+  const file = join(site.folder, 'values.json')
+  writeFileSync(file, JSON.stringify({ recovery_key: 'planted' }))
+  // This appliance is no firmware, so nobody takes it.
+  t.regex((await remote('rack-room', ofSite, 'machine', 'do', 'state.bind', `@${file}`)).err, /^NOT_FOUND: /m)
+  for (const text of ['[]', 'no JSON', '"text"']) {
+    writeFileSync(file, text)
+    for (const parameters of [
+      ['do', 'state.bind', `@${file}`],
+      ['do', 'state.bind', text],
+      ['keystore', file],
+    ])
+      t.is((await remote('rack-room', ofSite, 'machine', ...parameters)).code, 2, parameters.join(' '))
+  }
+  t.is((await remote('rack-room', ofSite, 'machine', 'keystore', join(site.folder, 'nothing'))).code, 2)
+})
+
 test('administrators of a tenant, strangers and wrong passwords administer nothing', async t => {
   for (const [as, password] of [
     ['helpdesk', ofTenant],
