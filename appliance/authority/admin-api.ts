@@ -67,7 +67,7 @@ export type AdminParts = RestoreParts & {
 
 /** What the admin socket answers; nothing listens yet. */
 export function createAdminApi(parts: AdminParts): FastifyInstance {
-  const app = fastify({ bodyLimit: JSON_BYTES_MAX })
+  const app = fastify({ bodyLimit: JSON_BYTES_MAX, return503OnClosing: false })
   answerPlainly(app)
   addAdminRoutes(app, parts)
   addRestoreRoutes(app, parts)

@@ -55,6 +55,8 @@ export function createAgentApi(tls: KeyAndCertificate, parts: AgentApiParts): Fa
     connectionTimeout: SILENCE_MS,
     keepAliveTimeout: SILENCE_MS,
     forceCloseConnections: 'idle',
+    // What was begun is answered; what is new finds nobody, and that is what agents know.
+    return503OnClosing: false,
   })
   answerPlainly(app)
   addAgentRoutes(app, parts)

@@ -38,6 +38,7 @@ export function createServer(tls: SetupCertificate, setup: Setup, machine: () =>
     requestTimeout: SILENCE_MS,
     keepAliveTimeout: SILENCE_MS,
     forceCloseConnections: 'idle',
+    return503OnClosing: false,
   })
   app.server.maxConnections = CONNECTIONS_MAX
   app.server.headersTimeout = SILENCE_MS

@@ -1,6 +1,9 @@
+import { once } from 'node:events'
 import { rmSync, statSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { connect } from 'node:tls'
 import test from 'ava'
 import { startAuthority } from '#authority/authority.ts'
 import { makeCa, signDevice } from '#authority/certificates.ts'
@@ -185,4 +188,21 @@ test('names and passwords that are not allowed are refused by name', async t => 
     await t.throwsAsync(ask(open, 'POST', '/users', { user: 7 }), code('REQUEST_INVALID'))
   })
   rmSync(home, { recursive: true, force: true })
+})
+
+test('a request that has begun when the authority is told to stop is answered, not turned away', async t => {
+  const site = await startSite()
+  const device = await pair(await site.link())
+  const { hostname, port } = new URL(device.identity.authority)
+  const socket = connect({ host: hostname, port: Number(port), ca: device.identity.ca, cert: device.identity.certificate, key: device.key, servername: '' })
+  await once(socket, 'secureConnect')
+  socket.write(`GET ${AUTHORITY_PATHS.health} HTTP/1.1\r\nHost: `)
+  // The server has seen the beginning once it has answered somebody else.
+  await deviceOf(device)
+  const closed = site.close()
+  await pause(200)
+  socket.write(`${hostname}\r\n\r\n`)
+  t.regex(String(await once(socket, 'data')), /^HTTP\/1\.1 200 /)
+  socket.destroy()
+  await closed
 })
