@@ -1,12 +1,14 @@
 // Updates of a whole machine in emulation, pushed by an administrator over the network as on a rack. Each test goes on with
 // the machine of the one before.
 
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, randomInt } from 'node:crypto'
 import { constants, copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
+import type { Ended } from '../agent/cli/holdfast.ts'
 import { type Machine, startMachine } from './machine.ts'
 import { type BuiltRelease, patchedRelease } from './patched-release.ts'
 import { administer, connect, POWER_CUTS, type SiteAnswer, setUp } from './set-up.ts'
@@ -14,6 +16,7 @@ import { administer, connect, POWER_CUTS, type SiteAnswer, setUp } from './set-u
 const CACHE = join(import.meta.dirname, '../../node_modules/.cache/holdfast-image')
 const OUTPUT = process.env['HOLDFAST_TEST_IMAGE'] ?? join(CACHE, 'output')
 const DISK_BYTES = 4 * 1024 ** 3
+const STICK_BYTES = 512 * 1024 ** 2
 /** For one start, on a machine that has other things to do. */
 const START_MS = 15 * 60_000
 const AGAIN_MS = 2_000
@@ -68,6 +71,22 @@ async function showing(isWanted: (shown: Shown) => boolean): Promise<Shown> {
 }
 
 const push = (bundle: string) => administer(folder, 'machine', 'update', bundle)
+/** From a USB stick that is put in now. */
+async function takeFromStick(bundle: string): Promise<Ended> {
+  const image = join(folder, 'stick.raw')
+  writeFileSync(image, '')
+  truncateSync(image, STICK_BYTES)
+  execFileSync('mkfs.vfat', ['-n', 'ANYTHING', image])
+  execFileSync('mcopy', ['-i', image, bundle, '::/'])
+  await machine.control('blockdev-add', { driver: 'raw', 'node-name': 'stick', 'read-only': true, file: { driver: 'file', filename: image } })
+  await machine.control('device_add', { driver: 'usb-storage', id: 'stick', drive: 'stick', removable: true })
+  for (;;) {
+    const ended = await administer(folder, 'machine', 'do', 'update.from-usb')
+    // It takes a moment until the machine has seen it.
+    if (!/^UPDATE_NONE/m.test(ended.err)) return ended
+    await pause(AGAIN_MS)
+  }
+}
 const users = async (): Promise<string> => (await administer(folder, 'user', 'list')).out
 
 test.before(async t => {
@@ -80,6 +99,9 @@ test.before(async t => {
   const password = join(folder, 'password')
   writeFileSync(password, 'a password for tests\n')
   await administer(folder, 'user', 'add', 'ann', '--password-file', password)
+})
+test.afterEach.always(t => {
+  if (!t.passed) t.log(machine?.serial.end)
 })
 test.after.always(async () => {
   await machine?.kill()
@@ -129,9 +151,10 @@ test.serial('a power cut at a random moment of an update leaves a machine that c
   t.regex(await users(), /"ann"/)
 })
 
-test.serial('a release whose authority does not start has three tries; then the machine is back by itself', async t => {
+test.serial('a release whose authority does not start comes from a stick, and has three tries; then the machine is back by itself', async t => {
   t.timeout(6 * START_MS)
-  t.is((await push(await release(4, BROKEN))).code, 0)
+  const taken = await takeFromStick(await release(4, BROKEN))
+  t.is(taken.code, 0, taken.err)
   t.like(await showing(shown => shown.failed === 4), { version: 3, is_on_trial: false, committed: 3 })
   t.regex(await users(), /"ann"/)
 })
