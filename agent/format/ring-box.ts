@@ -21,6 +21,7 @@ export function createRingBox(): RingBox {
     open(box) {
       const encoded = secureBuffer(Math.max(0, box.length - sodium.crypto_box_SEALBYTES))
       try {
+        // What does not open leaves zeros, which are no ring.
         sodium.crypto_box_seal_open(encoded, Buffer.from(box), publicKey, secretKey)
         return decodeKeyRing(encoded)
       } finally {
