@@ -76,9 +76,9 @@ export function lifeActs(place: Place): Readonly<Record<string, Act>> {
     'reset.confirm': actOf(R['reset.confirm'], async ({ word }, say) => {
       await confirmReset(place, word, Date.now())
       say({ step: 'destroy' })
-      await destroyEverything(place)
+      const not_erased = await destroyEverything(place)
       setTimeout(() => void restartAtOnce(), ANSWER_FIRST_MS)
-      return { restarts: true }
+      return { restarts: true, not_erased }
     }),
   }
 }

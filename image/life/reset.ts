@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { Check, Type } from '#protocol/typebox.js'
 import { showOnScreen } from './attention.ts'
 import { type Device, disksOf, findLuks, listDevices, underMapping, withAllBelow } from './block-devices.ts'
-import { readDataDisks } from './data-disks.ts'
+import { type DataDisk, readDataDisks } from './data-disks.ts'
 import { syncFolder, writeWhole } from './durable.ts'
 import { fault } from './errors.ts'
 import { eraseLuks } from './luks.ts'
@@ -57,15 +57,13 @@ export const isResetConfirmed = (place: Place): boolean => existsSync(confirmedF
  * Destroys the keys of all disks and takes the state out of the partition table; the next start makes it anew. The data
  * disks come first: what is left to be done is known only as long as the state can be read.
  *
- * @throws PROGRAM_FAILED
+ * @returns the data disks that are not erased; nobody knows of them afterwards
+ * @throws PROGRAM_FAILED  the state is not destroyed; the next start tries again
  */
-export async function destroyEverything(place: Place): Promise<void> {
+export async function destroyEverything(place: Place): Promise<readonly string[]> {
   const devices = await listDevices()
   const state = underMapping(devices, place.stateMapping)
-  for (const { luks } of (await readDataDisks(place).catch(() => undefined))?.disks ?? []) {
-    const device = findLuks(devices, luks)
-    if (device) await eraseLuks(device.path)
-  }
+  const notErased = await eraseDataDisks(luks => findLuks(devices, luks)?.path, (await readDataDisks(place).catch(() => undefined))?.disks ?? [])
   await rm(join(place.own, 'data-disks.key'), { force: true })
   await syncFolder(place.own)
   const disk = disksOf(devices).find(one => withAllBelow(one).includes(state))
@@ -81,6 +79,28 @@ export async function destroyEverything(place: Place): Promise<void> {
     await hearOfDevicesAgain()
     throw error
   }
+  return notErased
+}
+
+/**
+ * A disk that is away or fails does not keep the others from being erased: what is on it opens with the recovery key only.
+ *
+ * @param pathOf  where the disk with a header of this UUID is, if it is there
+ * @returns the serial numbers of those that are not erased
+ */
+export async function eraseDataDisks(pathOf: (luks: string) => string | undefined, disks: readonly DataDisk[]): Promise<readonly string[]> {
+  const notErased: string[] = []
+  for (const { serial, luks } of disks) {
+    try {
+      const path = pathOf(luks)
+      if (path === undefined) throw fault('DISK_UNKNOWN', { expected: `the data disk ${serial}`, found: 'none' })
+      await eraseLuks(path)
+    } catch (error) {
+      process.stderr.write(`${serial} is not erased: ${(error as Error).message}\n`)
+      notErased.push(serial)
+    }
+  }
+  return notErased
 }
 
 /** Otherwise a restart does that. */

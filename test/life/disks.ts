@@ -16,11 +16,15 @@ const hasAll = (...programs: string[]): boolean => programs.every(name => spawnS
 
 /** Whether a test with loop devices and file systems can run here. */
 export const hasDisks = isRoot && hasAll('mkfs.btrfs', 'mkfs.ext4', 'wipefs', 'lsblk')
+/** The same, and with what encryption keeps on a disk; nothing encrypted is opened. */
+export const hasHeaders = hasDisks && hasAll('cryptsetup')
 /** The same, with encryption. */
-export const hasEncryption = hasDisks && hasAll('cryptsetup') && spawnSync('dmsetup', ['targets'], { encoding: 'utf8' }).stdout?.includes('crypt') === true
+export const hasEncryption = hasHeaders && hasAll('udevadm') && spawnSync('dmsetup', ['targets'], { encoding: 'utf8' }).stdout?.includes('crypt') === true
 
 export const needingDisks = (title: string): string => (hasDisks ? title : `${title} (needs root, loop devices, btrfs)`)
-export const needingEncryption = (title: string): string => (hasEncryption ? title : `${title} (needs root, loop devices, btrfs, dm-crypt)`)
+export const needingHeaders = (title: string): string => (hasHeaders ? title : `${title} (needs root, loop devices, btrfs, cryptsetup)`)
+export const needingEncryption = (title: string): string =>
+  hasEncryption ? title : `${title} (needs root, loop devices, btrfs, cryptsetup, udevadm, dm-crypt)`
 
 export type TestDisks = {
   readonly folder: string

@@ -1,16 +1,38 @@
-// A factory reset of real encrypted disks.
+// A factory reset of real disks.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import test from 'ava'
 import { findDisk, listDevices } from '#image-life/block-devices.ts'
 import { writeDataDisks } from '#image-life/data-disks.ts'
 import { formatLuks, keyFileOf, openLuks } from '#image-life/luks.ts'
-import { destroyEverything, hearOfDevicesAgain } from '#image-life/reset.ts'
-import { hasEncryption, makeDisks, needingEncryption, RECOVERY_KEY } from './disks.ts'
+import { destroyEverything, eraseDataDisks, hearOfDevicesAgain } from '#image-life/reset.ts'
+import { hasEncryption, hasHeaders, makeDisks, needingEncryption, needingHeaders, RECOVERY_KEY } from './disks.ts'
 
 const MIB = 1024 * 1024
 const PARTITIONS = 'label: gpt\nsize=16M, name=other\nsize=64M, name=state\n'
 const run = hasEncryption ? test : test.skip
+const FAST = ['--type', 'luks2', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000']
+const KEY_SLOT = /^ {2}\d+: luks2$/m
+const headerOf = (path: string): string => execFileSync('cryptsetup', ['luksDump', path], { encoding: 'utf8' })
+
+const runHeaders = hasHeaders ? test : test.skip
+runHeaders(needingHeaders('a data disk that can not be written, and one that is away, are named, and the others are erased'), async t => {
+  const disks = makeDisks()
+  const [failing, away, good] = [disks.add(), disks.add(), disks.add()] as const
+  try {
+    for (const serial of [failing, good]) execFileSync('cryptsetup', ['luksFormat', '--batch-mode', ...FAST, `/dev/${serial}`, '-'], { input: RECOVERY_KEY })
+    execFileSync('blockdev', ['--setro', `/dev/${failing}`])
+    const list = [failing, away, good].map(serial => ({ serial, luks: serial, since_ms: 1, part: 'member', is_stale: false }) as const)
+    const pathOf = (serial: string): string | undefined => (serial === away ? undefined : `/dev/${serial}`)
+    t.deepEqual(await eraseDataDisks(pathOf, list), [failing, away])
+    t.regex(headerOf(`/dev/${failing}`), KEY_SLOT)
+    t.notRegex(headerOf(`/dev/${good}`), KEY_SLOT)
+  } finally {
+    // Whoever has this loop device next would find it read-only.
+    execFileSync('blockdev', ['--setrw', `/dev/${failing}`])
+    disks.close()
+  }
+})
 
 run(
   needingEncryption(
@@ -23,7 +45,7 @@ run(
       execFileSync('sfdisk', ['--quiet', system], { input: PARTITIONS })
       execFileSync('partx', ['--update', system])
       const state = `${system}p2`
-      execFileSync('cryptsetup', ['luksFormat', '--batch-mode', '--type', 'luks2', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', state, '-'], {
+      execFileSync('cryptsetup', ['luksFormat', '--batch-mode', ...FAST, state, '-'], {
         input: RECOVERY_KEY,
       })
       execFileSync('cryptsetup', ['open', '--key-file', '-', state, disks.place.stateMapping], { input: RECOVERY_KEY })
@@ -34,14 +56,14 @@ run(
       const disk = { serial, luks, since_ms: 1, part: 'member' as const, is_stale: false }
       await writeDataDisks(disks.place, { version: 1, filesystem: luks, disks: [disk], has_old_copy: false })
 
-      await destroyEverything(disks.place)
+      t.deepEqual(await destroyEverything(disks.place), [])
       t.deepEqual(execFileSync('sfdisk', ['--dump', system], { encoding: 'utf8' }).match(/name="[^"]*"/g), ['name="other"'])
       t.false(existsSync(keyFileOf(disks.place)))
       for (const path of [state, device.path]) {
         const opened = spawnSync('cryptsetup', ['open', '--test-passphrase', '--key-file', '-', path], { input: RECOVERY_KEY })
         t.not(opened.status, 0, path)
       }
-      t.notRegex(execFileSync('cryptsetup', ['luksDump', device.path], { encoding: 'utf8' }), /^ {2}\d+: luks2$/m)
+      t.notRegex(headerOf(device.path), KEY_SLOT)
     } finally {
       // This machine is not restarted.
       await hearOfDevicesAgain()
