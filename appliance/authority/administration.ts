@@ -25,7 +25,7 @@ function addAdministration(scope: FastifyInstance<Server>, parts: Administration
     if (request.method !== 'GET') await parts.audit.record({ act: 'administration', who: name, facts: { path: request.routeOptions.url ?? '' } })
   })
   addAdminRoutes(scope, parts)
-  if (parts.machine !== undefined) addMachineRoutes(scope, parts.machine)
+  addMachineRoutes(scope, parts.machine)
 }
 
 /** @throws SIGN_IN_REQUIRED */

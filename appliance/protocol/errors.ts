@@ -64,6 +64,12 @@ export const PROTOCOL_ERRORS = {
     text: 'name and password of an administrator of the site are needed',
     next: 'connect with `holdfast-appliance connect`',
   },
+  NOT_FIRMWARE: {
+    status: 404,
+    exit: EXIT.failed,
+    text: 'this appliance is not the firmware: another system looks after the machine',
+    next: 'do it by that system; or `holdfast-appliance connect` to an appliance that is firmware',
+  },
   MACHINE_SILENT: {
     status: 502,
     exit: EXIT.failed,

@@ -27,8 +27,6 @@ export const UPLOAD_BYTES_MAX = 40 * 1024 * 1024
 export const UPLOAD_BYTES_AIM = 8 * 1024 * 1024
 /** Body of one JSON request or answer, in bytes. */
 export const JSON_BYTES_MAX = 1024 * 1024
-/** A release of the firmware, in bytes. */
-export const UPDATE_BYTES_MAX = 5 * 1024 ** 3
 
 /** How long a ticket is good for. */
 export const TICKET_MS = 5 * 60_000

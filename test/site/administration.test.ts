@@ -51,7 +51,10 @@ test('what an act of the machine needs may come from a file, and one that holds 
   const file = join(site.folder, 'values.json')
   writeFileSync(file, JSON.stringify({ recovery_key: 'planted' }))
   // This appliance is no firmware, so nobody takes it.
-  t.regex((await remote('rack-room', ofSite, 'machine', 'do', 'state.bind', `@${file}`)).err, /^NOT_FOUND: /m)
+  t.regex((await remote('rack-room', ofSite, 'machine', 'do', 'state.bind', `@${file}`)).err, /^NOT_FIRMWARE: /m)
+  t.regex((await remote('rack-room', ofSite, 'machine', 'update', file)).err, /^NOT_FIRMWARE: /m)
+  const here = await holdfast(['machine', 'do', 'disks.list', '--home', site.home], { launcher: 'holdfast-appliance' })
+  t.regex(here.err, /^NOT_FIRMWARE: /m)
   for (const text of ['[]', 'no JSON', '"text"']) {
     writeFileSync(file, text)
     for (const parameters of [
