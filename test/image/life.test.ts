@@ -36,6 +36,10 @@ const paths = {
 }
 let machine: Machine
 let site: SiteAnswer
+/** Of the first agent. */
+let archive: string
+/** After a factory reset. */
+let again: SiteAnswer
 
 test.before(() => {
   copyFileSync(IMAGE, paths.disk)
@@ -67,12 +71,18 @@ const checked = (ended: Ended): string => {
   if (ended.code !== 0) throw new Error(`ended with ${ended.code}: ${ended.err}`)
   return ended.out
 }
-const act = async <Answer>(name: string, values: object = {}): Promise<Answer> => {
+/** @param folder  which is connected to the machine */
+const act = async <Answer>(name: string, values: object = {}, folder = scratch): Promise<Answer> => {
   // Some hold the recovery key, which is nothing for arguments.
   const file = join(scratch, 'values')
   writeFileSync(file, JSON.stringify(values))
-  return JSON.parse(checked(await administer(scratch, 'machine', 'do', name, `@${file}`))) as Answer
+  return JSON.parse(checked(await administer(folder, 'machine', 'do', name, `@${file}`))) as Answer
 }
+async function linkOfAnn(folder: string): Promise<string> {
+  checked(await administer(folder, 'user', 'add', 'ann', '--password-file', join(scratch, 'password')))
+  return (JSON.parse(checked(await administer(folder, 'link', 'ann'))) as { link: string }).link
+}
+const usbOf = ({ disks }: Listed): string => disks.find(({ use }) => use === 'usb')?.serial ?? ''
 const agent = (...parameters: string[]): Promise<Ended> => holdfast([...parameters, '--json', '--home', join(scratch, 'agent')])
 const confirmed = ({ disks }: Listed, serial: string): object => {
   const found = disks.find(disk => disk.serial === serial)
@@ -93,9 +103,7 @@ test.serial('archives move onto two encrypted disks, and are exported onto a USB
   site = await setUp(machine, { address: ADDRESS })
   await connect(machine, site, scratch, ADDRESS)
   writeFileSync(join(scratch, 'password'), `${PASSWORD}\n`)
-  checked(await administer(scratch, 'user', 'add', 'ann', '--password-file', join(scratch, 'password')))
-  const { link } = JSON.parse(checked(await administer(scratch, 'link', 'ann'))) as { link: string }
-  checked(await agent('pair', link, '--password-file', join(scratch, 'password')))
+  checked(await agent('pair', await linkOfAnn(scratch), '--password-file', join(scratch, 'password')))
   makeTree(join(scratch, 'files'), 3, 6 * MIB)
   checked(await agent('backup', join(scratch, 'files')))
 
@@ -114,8 +122,8 @@ test.serial('archives move onto two encrypted disks, and are exported onto a USB
   )
   t.deepEqual(await restoresAll('from data disks'), [])
 
-  const usb = after.disks.find(({ use }) => use === 'usb')?.serial ?? ''
-  const { archive } = JSON.parse(checked(await agent('status'))) as { archive: string }
+  const usb = usbOf(after)
+  archive = (JSON.parse(checked(await agent('status'))) as { archive: string }).archive
   const exported = await act<{ archives: number; files: number }>('archives.export', { disk: usb, archives: [{ archive, user: 'ann', hostname: 'laptop' }] })
   t.is(exported.archives, 1)
   checked(await agent('key', 'export', '--to', join(scratch, 'ann.key')))
@@ -182,11 +190,36 @@ test.serial('a factory reset takes the word on the screen, leaves nothing that a
   await act('reset.ask')
   const [, word = ''] = await machine.serial.waitFor(/confirm with the word ([A-Z2-9]{8})/)
   const at = machine.serial.text.length
-  t.deepEqual(await act('reset.confirm', { word }), { restarts: true })
+  // The other of the two data disks is not connected.
+  t.deepEqual(await act('reset.confirm', { word }), { restarts: true, not_erased: ['data-1'] })
   await machine.serial.waitFor(/State: to be set up/, { from: at, timeout_ms: BOOT_MS_MAX })
-  const again = await setUp(machine, { address: ADDRESS })
+  again = await setUp(machine, { address: ADDRESS })
   t.not(again.ca_sha256, site.ca_sha256)
   t.not(again.recovery_key, site.recovery_key)
   t.regex((await administer(scratch, 'user', 'list')).err, /certificate|identity|CA|UNREACHABLE/i)
   t.notRegex(execFileSync('cryptsetup', ['luksDump', paths.one], { encoding: 'utf8' }), /^ {2}\d+: luks2$/m)
+})
+
+test.serial('what was exported is imported from the stick by another appliance, and its user goes on with it', async t => {
+  t.timeout(15 * MINUTES)
+  const folder = join(scratch, 'another site')
+  mkdirSync(folder)
+  await connect(machine, again, folder, ADDRESS)
+  const link = await linkOfAnn(folder)
+  const { imported } = await act<{ imported: { archive: string }[] }>(
+    'archives.import',
+    { disk: usbOf(await act<Listed>('disks.list', {}, folder)), archives: [] },
+    folder,
+  )
+  t.deepEqual(
+    imported.map(one => one.archive),
+    [archive],
+  )
+  const { device } = JSON.parse(checked(await administer(folder, 'archive', 'adopt', archive, 'ann'))) as { device: string }
+  const anew = (...parameters: string[]): Promise<Ended> => holdfast([...parameters, '--json', '--home', join(folder, 'agent')])
+  checked(await anew('pair', link, '--password-file', join(scratch, 'password'), '--take-over', device, '--key-file', join(scratch, 'ann.key')))
+  checked(await anew('restore', '--to', join(folder, 'restored')))
+  t.deepEqual(differences(join(scratch, 'recovered', scratch, 'files'), join(folder, 'restored', scratch, 'files')), [])
+  const { new_blocks } = JSON.parse(checked(await anew('backup', join(scratch, 'recovered')))) as { new_blocks: number }
+  t.is(new_blocks, 0)
 })
