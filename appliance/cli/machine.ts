@@ -1,9 +1,9 @@
 // holdfast-appliance machine: what root does on an appliance that is firmware, asked for from another machine. Each act says
 // how far it is, and at last what came of it.
 import { createHash } from 'node:crypto'
-import { closeSync, createReadStream, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, createReadStream, fsyncSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type Command, InvalidArgumentError } from 'commander'
 import { Check } from 'typebox/value'
@@ -14,6 +14,9 @@ import { EXIT, Fault } from '#protocol/fault.ts'
 import { JSON_BYTES_MAX } from '#protocol/limits.ts'
 import { MACHINE_PATHS, MachineLine } from '#protocol/machine-api.ts'
 import { openAdmin } from './admin-client.ts'
+
+/** As they are published: image/update/UPDATE.md. */
+const RELEASE_NAME = /^holdfast_([1-9]\d{0,8})\.update$/
 
 export function registerMachine(program: Command, frame: Frame): void {
   const machine = program.command('machine').description('the firmware: updates, network, disks (image/IMAGE.md has every act)')
@@ -64,14 +67,14 @@ export function registerMachine(program: Command, frame: Frame): void {
   machine
     .command('update')
     .description('install a release; the machine restarts, and goes back by itself if it does not work')
-    .argument('<file>', 'a release bundle')
-    .action(async (file: string) => {
-      const size = sizeOf(file)
+    .argument('<release>', 'a release bundle, or a folder: the highest holdfast_N.update in it')
+    .action(async (path: string) => {
+      const { file, bytes } = releaseAt(path)
       let sent = 0
       const release = createReadStream(file, { highWaterMark: 1024 * 1024 })
       release.on('data', part => {
         sent += part.length
-        frame.progress.update({ done_bytes: sent, total_bytes: size, note: file })
+        frame.progress.update({ done_bytes: sent, total_bytes: bytes, note: file })
       })
       show(frame, await doneOf(await openAdmin(frame, 'POST', MACHINE_PATHS.update, release), progressOf(frame)))
     })
@@ -97,10 +100,13 @@ function jsonOf(text: string): object {
   throw new InvalidArgumentError('a JSON object, for example {"network":{"dhcp":true}}')
 }
 
-function sizeOf(file: string): number {
-  const found = statSync(file, { throwIfNoEntry: false })
-  if (!found?.isFile()) throw cliFault('FILE_UNUSABLE', { found: `${file}: no such file` })
-  return found.size
+/** @param path  of a release, or of a folder with releases */
+function releaseAt(path: string): { readonly file: string; readonly bytes: number } {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isFile()) return { file: path, bytes: found.size }
+  const versions = found?.isDirectory() ? readdirSync(path).flatMap(name => Number(RELEASE_NAME.exec(name)?.[1] ?? [])) : []
+  if (versions.length === 0) throw cliFault('FILE_UNUSABLE', { found: `${path}: no release` })
+  return releaseAt(join(path, `holdfast_${Math.max(...versions)}.update`))
 }
 
 type Progress = Readonly<Record<string, unknown>>

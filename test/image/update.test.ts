@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, randomInt } from 'node:crypto'
 import { constants, copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import type { Ended } from '../agent/cli/holdfast.ts'
@@ -119,9 +119,10 @@ test.serial('a release that is signed by somebody else, or not newer, is refused
 
 test.serial('a machine goes from one release to the next, and keeps what it had', async t => {
   t.timeout(2 * START_MS)
-  const bundle = await release(2)
+  // The folder of it has only this one.
+  const releases = dirname(await release(2))
   const begun_ms = performance.now()
-  const pushed = await push(bundle)
+  const pushed = await push(releases)
   push_ms = performance.now() - begun_ms
   t.is(pushed.code, 0, pushed.err)
   t.like(await showing(shown => shown.version === 2 && shown.committed === 2), { is_on_trial: false, failed: null })

@@ -1,5 +1,5 @@
 // An appliance is administered from another machine, by administrators of the site and by nobody else.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { type Ended, holdfast } from '../agent/cli/holdfast.ts'
@@ -53,6 +53,11 @@ test('what an act of the machine needs may come from a file, and one that holds 
   // This appliance is no firmware, so nobody takes it.
   t.regex((await remote('rack-room', ofSite, 'machine', 'do', 'state.bind', `@${file}`)).err, /^NOT_FIRMWARE: /m)
   t.regex((await remote('rack-room', ofSite, 'machine', 'update', file)).err, /^NOT_FIRMWARE: /m)
+  const releases = join(site.folder, 'releases')
+  mkdirSync(releases)
+  t.regex((await remote('rack-room', ofSite, 'machine', 'update', releases)).err, /^FILE_UNUSABLE: .*no release/m)
+  writeFileSync(join(releases, 'holdfast_12.update'), 'a release')
+  t.regex((await remote('rack-room', ofSite, 'machine', 'update', releases)).err, /^NOT_FIRMWARE: /m)
   const here = await holdfast(['machine', 'do', 'disks.list', '--home', site.home], { launcher: 'holdfast-appliance' })
   t.regex(here.err, /^NOT_FIRMWARE: /m)
   for (const text of ['[]', 'no JSON', '"text"']) {
