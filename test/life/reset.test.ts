@@ -1,6 +1,8 @@
 // A factory reset of real disks.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'ava'
 import { findDisk, listDevices } from '#image-life/block-devices.ts'
 import { writeDataDisks } from '#image-life/data-disks.ts'
@@ -17,20 +19,24 @@ const headerOf = (path: string): string => execFileSync('cryptsetup', ['luksDump
 
 const runHeaders = hasHeaders ? test : test.skip
 runHeaders(needingHeaders('a data disk that can not be written, and one that is away, are named, and the others are erased'), async t => {
-  const disks = makeDisks()
-  const [failing, away, good] = [disks.add(), disks.add(), disks.add()] as const
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-reset-'))
+  const imageOf = (name: string): string => {
+    const image = join(folder, name)
+    writeFileSync(image, '')
+    truncateSync(image, 32 * MIB)
+    execFileSync('cryptsetup', ['luksFormat', '--batch-mode', ...FAST, image, '-'], { input: RECOVERY_KEY })
+    return image
+  }
+  const failing = execFileSync('losetup', ['--find', '--show', '--read-only', imageOf('failing')], { encoding: 'utf8' }).trim()
   try {
-    for (const serial of [failing, good]) execFileSync('cryptsetup', ['luksFormat', '--batch-mode', ...FAST, `/dev/${serial}`, '-'], { input: RECOVERY_KEY })
-    execFileSync('blockdev', ['--setro', `/dev/${failing}`])
-    const list = [failing, away, good].map(serial => ({ serial, luks: serial, since_ms: 1, part: 'member', is_stale: false }) as const)
-    const pathOf = (serial: string): string | undefined => (serial === away ? undefined : `/dev/${serial}`)
-    t.deepEqual(await eraseDataDisks(pathOf, list), [failing, away])
-    t.regex(headerOf(`/dev/${failing}`), KEY_SLOT)
-    t.notRegex(headerOf(`/dev/${good}`), KEY_SLOT)
+    const paths: Readonly<Record<string, string>> = { failing, good: imageOf('good') }
+    const disks = ['failing', 'away', 'good'].map(serial => ({ serial, luks: serial, since_ms: 1, part: 'member', is_stale: false }) as const)
+    t.deepEqual(await eraseDataDisks(name => paths[name], disks), ['failing', 'away'])
+    t.regex(headerOf(failing), KEY_SLOT)
+    t.notRegex(headerOf(join(folder, 'good')), KEY_SLOT)
   } finally {
-    // Whoever has this loop device next would find it read-only.
-    execFileSync('blockdev', ['--setrw', `/dev/${failing}`])
-    disks.close()
+    execFileSync('losetup', ['--detach', failing])
+    rmSync(folder, { recursive: true })
   }
 })
 
