@@ -13,7 +13,9 @@ export const archivesIn = async (folder: string): Promise<string[]> => (await re
 
 /** The segments of an archive, in order of their numbers. */
 export async function segmentsOf(folder: string, archive: string): Promise<Segment[]> {
-  const names = (await readdir(join(folder, archive))).filter(name => SEGMENT.test(name)).sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
+  const entries = await readdir(join(folder, archive), { withFileTypes: true })
+  const names = entries.flatMap(entry => (entry.isFile() && SEGMENT.test(entry.name) ? [entry.name] : []))
+  names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
   return Promise.all(
     names.map(async name => {
       const { size, mtimeMs } = await stat(join(folder, archive, name))

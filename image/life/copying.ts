@@ -2,6 +2,7 @@
 // be read back and compared. Memory: one piece.
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { openRegular } from '#image-update/regular-file.ts'
 
 const PIECE_BYTES = 1024 * 1024
 
@@ -28,9 +29,11 @@ async function* piecesOf(file: FileHandle, bytes_max: number): AsyncGenerator<Bu
  */
 export async function copyFile(from: string, to: string, bytes: number, { mode, owner, isSynced = true }: CopyOptions): Promise<Copied> {
   const beside = `${to}.part`
-  const source = await open(from, 'r')
+  const source = await openRegular(from)
   try {
-    const target = await open(beside, 'w', mode)
+    // Whatever bears this name is not written into.
+    await rm(beside, { force: true })
+    const target = await open(beside, 'wx', mode)
     const hash = createHash('sha256')
     let copied_bytes = 0
     try {
@@ -56,7 +59,7 @@ export async function copyFile(from: string, to: string, bytes: number, { mode, 
 
 /** The digest of the first bytes of a file, or of all of it. */
 export async function digestOf(path: string, bytes = Number.POSITIVE_INFINITY): Promise<Copied> {
-  const file = await open(path, 'r')
+  const file = await openRegular(path)
   try {
     const hash = createHash('sha256')
     let read_bytes = 0

@@ -1,9 +1,10 @@
 // Archives onto a USB disk, with the program that restores them. What is on the disk from an earlier export and the same
 // is kept, so an export can be gone on with, and one made again takes what is new. It is done when everything was read
 // back from the disk and compared.
-import { mkdir, readFile, rm, stat, statfs } from 'node:fs/promises'
+import { mkdir, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Say } from '#image-update/act.ts'
+import { readSmall } from '#image-update/regular-file.ts'
 import { ArchiveId } from '#protocol/names.ts'
 import { Check, type Static, Type } from '#protocol/typebox.js'
 import { archivesIn, segmentsOf } from './archive-files.ts'
@@ -15,6 +16,8 @@ import { programFiles, programTexts } from './recover-program.ts'
 
 export const EXPORT_FOLDER = 'holdfast-export'
 export const SUMS = 'SHA256SUMS'
+/** export.json: of some ten thousand archives. */
+const INFO_BYTES_MAX = 8 * 1024 * 1024
 /** What a file may take besides its bytes: clusters of exFAT are large. */
 const FILE_BYTES_SPARE = 128 * 1024
 const ANYBODY_RUNS = 0o755
@@ -157,7 +160,7 @@ async function noSpaceAsFault<Result>(act: () => Promise<Result>): Promise<Resul
 export async function readExportInfo(folder: string): Promise<Static<typeof ExportInfo>> {
   let value: unknown
   try {
-    value = JSON.parse(await readFile(join(folder, 'export.json'), 'utf8'))
+    value = JSON.parse(await readSmall(join(folder, 'export.json'), INFO_BYTES_MAX))
   } catch (cause) {
     throw fault('EXPORT_INVALID', { expected: `${EXPORT_FOLDER}/export.json`, cause })
   }

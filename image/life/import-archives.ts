@@ -1,8 +1,9 @@
 // Archives from the export of another appliance. Each is here whole, or not at all; an archive that is here already is
 // left alone. What is imported belongs to nobody until the authority is told whose it is, and the user takes it over.
-import { chown, mkdir, readFile, rename, stat, statfs } from 'node:fs/promises'
+import { chown, mkdir, rename, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Say } from '#image-update/act.ts'
+import { readSmall } from '#image-update/regular-file.ts'
 import { archivesIn, segmentsOf } from './archive-files.ts'
 import { copyFile, digestOf } from './copying.ts'
 import { syncFolder } from './durable.ts'
@@ -12,6 +13,8 @@ import type { Place } from './place.ts'
 
 /** Left free: the storage node keeps a reserve. */
 const SPARE_BYTES = 1024 * 1024 * 1024
+/** Of an archive of more than 10 TiB. */
+const SUMS_BYTES_MAX = 16 * 1024 * 1024
 const SUM = /^([0-9a-f]{64}) {2}([0-9]{8,}\.segment)$/
 
 export type Imported = { readonly imported: readonly ExportedArchive[]; readonly here_already: readonly ExportedArchive[] }
@@ -62,7 +65,7 @@ async function importOne(place: Place, from: string, archive: string, owner: { u
 }
 
 async function readSums(path: string): Promise<Map<string, string>> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+  const text = await readSmall(path, SUMS_BYTES_MAX).catch((cause: unknown) => {
     throw fault('EXPORT_DAMAGED', { found: `no ${SUMS}`, cause })
   })
   const sums = new Map<string, string>()

@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { run } from './programs.ts'
 
-/** Nothing of a data or USB disk is executed, and no device or privilege comes from it. */
-const SAFE = 'nosuid,nodev,noexec,noatime'
+/** Nothing of a data or USB disk is executed, no device or privilege comes from it, and no name in it leads out of it. */
+const SAFE = 'nosuid,nodev,noexec,nosymfollow,noatime'
 
 /** Whether something is mounted exactly here. */
 export async function isMounted(path: string): Promise<boolean> {

@@ -1,13 +1,13 @@
 // A release as one stream of bytes: the two lines of its manifest, then root, hashes and UKI. Read in one pass, so
 // nothing of it has to be kept. What comes is untrusted: the lines are bounded, and behind them the manifest says how much
 // there is. UPDATE.md, "The manifest".
-import { constants } from 'node:fs'
-import { open, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isFault } from '#protocol/fault.ts'
 import { fault } from './errors.ts'
 import { ARTIFACTS, MANIFEST_BYTES_MAX } from './manifest.ts'
 import { PIECE_BYTES } from './media.ts'
+import { openRegular } from './regular-file.ts'
 import { releaseNames } from './release.ts'
 
 const LINE_END = 0x0a
@@ -89,13 +89,11 @@ export async function* readFolder(folder: string): AsyncGenerator<Uint8Array> {
   for (const file of files) yield* readRegular(join(folder, file))
 }
 
-/** A medium of somebody else may hold anything: only regular files are read, and nothing is waited for. */
 async function* readRegular(path: string): AsyncGenerator<Uint8Array> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((cause: unknown) => {
+  const handle = await openRegular(path).catch((cause: unknown) => {
     throw fault('UPDATE_NONE', { expected: `the file ${path}`, found: 'none that can be read', cause })
   })
   try {
-    if (!(await handle.stat()).isFile()) throw fault('UPDATE_NONE', { expected: `the file ${path}`, found: 'something else' })
     yield* handle.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false }) as AsyncIterable<Buffer>
   } finally {
     await handle.close()

@@ -1,7 +1,7 @@
 // Exports and imports, with archives that a real agent has backed up to a real appliance.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
@@ -94,6 +94,42 @@ test('an export that is made again copies what is new, and puts right what was c
   await refused(t, 'COPY_DIFFERS', exportTo(folder))
   t.is((await exportTo(folder)).copied_bytes, size)
   t.deepEqual(readFileSync(segment), readFileSync(join(place.archives, archive, '00000001.segment')))
+})
+
+test('what a disk has in the place of the export leads root nowhere else, and is not waited for', async t => {
+  const folder = folderFor('hostile')
+  const victim = join(scratch, 'victim')
+  writeFileSync(victim, 'ours')
+  const own = join(folder, EXPORT_FOLDER, 'archives', archive)
+  mkdirSync(own, { recursive: true })
+  mkdirSync(join(folder, EXPORT_FOLDER, 'program'))
+  const names = [`archives/${archive}/00000001.segment.part`, 'program/package.json.part', 'README.txt.new', 'export.json.new'].map(name =>
+    join(folder, EXPORT_FOLDER, name),
+  )
+  for (const name of names) symlinkSync(victim, name)
+  execFileSync('mkfifo', [join(own, '00000001.segment'), join(folder, EXPORT_FOLDER, 'export.json')])
+  await exportTo(folder)
+  t.is(readFileSync(victim, 'utf8'), 'ours')
+
+  const home = folderFor('careful-appliance')
+  mkdirSync(join(home, 'storage/archives'), { recursive: true, mode: 0o700 })
+  const importIt = (): Promise<Imported> => importArchives(placeAt(home, join(home, 'run'), ROOT, nothing), folder, [], silently)
+  const inPlaceOf = async (name: string, code: string, ...programs: readonly (readonly [string, ...string[]])[]): Promise<void> => {
+    const path = join(folder, EXPORT_FOLDER, name)
+    const whole = readFileSync(path)
+    for (const [program, ...parameters] of programs) {
+      rmSync(path)
+      execFileSync(program, [...parameters, path])
+      await refused(t, code, importIt())
+    }
+    rmSync(path)
+    writeFileSync(path, whole)
+  }
+  const tooLong = ['truncate', '--size=1T'] as const
+  await inPlaceOf('export.json', 'EXPORT_INVALID', ['mkfifo'], tooLong, ['ln', '-s', victim])
+  await inPlaceOf(`archives/${archive}/SHA256SUMS`, 'EXPORT_DAMAGED', ['mkfifo'], tooLong, ['ln', '-s', victim])
+  await inPlaceOf(`archives/${archive}/00000001.segment`, 'EXPORT_DAMAGED', ['mkfifo'], ['ln', '-s', victim])
+  t.is((await importIt()).imported.length, 1)
 })
 
 const onSmallDisk = hasDisks ? test : test.skip
