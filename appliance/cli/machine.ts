@@ -104,9 +104,9 @@ function jsonOf(text: string): object {
 function releaseAt(path: string): { readonly file: string; readonly bytes: number } {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found?.isFile()) return { file: path, bytes: found.size }
-  const versions = found?.isDirectory() ? readdirSync(path).flatMap(name => Number(RELEASE_NAME.exec(name)?.[1] ?? [])) : []
-  if (versions.length === 0) throw cliFault('FILE_UNUSABLE', { found: `${path}: no release` })
-  return releaseAt(join(path, `holdfast_${Math.max(...versions)}.update`))
+  const highest = Math.max(0, ...(found?.isDirectory() ? readdirSync(path) : []).map(name => Number(RELEASE_NAME.exec(name)?.[1] ?? 0)))
+  if (highest === 0) throw cliFault('FILE_UNUSABLE', { found: `${path}: no release` })
+  return releaseAt(join(path, `holdfast_${highest}.update`))
 }
 
 type Progress = Readonly<Record<string, unknown>>
