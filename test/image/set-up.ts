@@ -37,8 +37,10 @@ export async function setUp(machine: Machine, { address = '127.0.0.1', keystore 
   }
   const begun = await post(machine, fingerprint, '/api/begin', { code, settings })
   const { session, recovery_key } = begun as { session: string; recovery_key: string }
+  // It may have been ready as another site.
+  const from = serial.text.length
   const made = await post(machine, fingerprint, '/api/finish', { session, recovery_key_end: recovery_key.split('-').at(-1) })
-  await serial.waitFor(/State: ready/)
+  await serial.waitFor(/State: ready/, { from })
   return { ...(made as Omit<SiteAnswer, 'recovery_key'>), recovery_key }
 }
 
