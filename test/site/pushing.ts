@@ -58,6 +58,7 @@ export async function startPushing({ isLarge }: { isLarge: boolean }): Promise<P
   const keystore = await startKeystore(folder, { names: ['iris', 'otto'], passwordFile: approverPassword })
   const site = await startSite({ folder: join(folder, 'site'), keystore: keystore.connection })
   const password = join(site.folder, 'password')
+  const children: ChildProcess[] = []
   const tree = join(folder, 'tree')
   mkdirSync(join(tree, 'letters'), { recursive: true })
   writeFileSync(join(tree, 'letters', 'one'), 'what somebody else needs')
@@ -158,6 +159,7 @@ export async function startPushing({ isLarge }: { isLarge: boolean }): Promise<P
         },
       })
       if (!child) throw new Error('a command that did not start')
+      children.push(child)
       return { child, ended, said: () => said }
     },
     acts: () =>
@@ -166,6 +168,8 @@ export async function startPushing({ isLarge }: { isLarge: boolean }): Promise<P
         .split('\n')
         .map(line => ({ facts: {}, ...(JSON.parse(line) as { act: string; who: string; facts?: Record<string, unknown> }) })),
     async close() {
+      // A test that failed may have left one stopped, which would be waited for.
+      for (const child of children) child.kill('SIGKILL')
       transport.close()
       await site.close()
       await keystore.stop()

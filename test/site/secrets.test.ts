@@ -108,6 +108,8 @@ test('after escrow, a new device and a restore for somebody else no file, memory
     if (!user) throw new Error('no key of epoch 1')
 
     let child: ChildProcess | undefined
+    // Of a test that failed: stopped, it would be waited for.
+    t.teardown(() => child?.kill('SIGKILL'))
     const ended = holdfast(['backup', tree, '--home', home, '--json'], { cwd: folder, onStart: it => (child = it) })
     const stored = join(site.home, 'storage/archives', archive)
     const storedBytes = (): number => (existsSync(stored) ? readdirSync(stored) : []).reduce((sum, name) => sum + statSync(join(stored, name)).size, 0)
