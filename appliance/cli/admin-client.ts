@@ -49,8 +49,11 @@ export async function openAdmin(frame: Frame, method: Method, path: string, body
     : await askSocket({ socketPath: adminSocketOf(home), method, path, headers }, sent).catch((cause: unknown) => {
         throw cliFault('APPLIANCE_UNREACHABLE', { found: 'an appliance that does not run', cause })
       })
-  if ((answer.statusCode ?? 500) >= 400) throw faultOf(JSON.parse(await textOf(answer)))
-  return answer
+  if ((answer.statusCode ?? 500) < 400) return answer
+  const text = await textOf(answer)
+  // Nobody reads what is still to be sent: the command would wait for the server to close the connection.
+  if (isStream) answer.socket.destroy()
+  throw faultOf(JSON.parse(text))
 }
 
 function faultOf(answer: unknown): Fault {
